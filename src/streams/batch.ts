@@ -1,0 +1,46 @@
+import type { Lane, Partition } from './keys.ts'
+import { decodeMessages, type Message } from './message.ts'
+import type { Entry } from './replies.ts'
+
+/** What a consumer group's handler is given: the messages of some entries, each row once. */
+export interface Batch {
+  readonly stream: string
+  readonly group: string
+  /** Keys of the changed rows, each once, in the order of their last change. */
+  readonly ids: readonly string[]
+  /** The latest message of each row, with its payload if it has one. */
+  readonly messages: readonly Message[]
+  readonly partition: Partition
+  readonly lane: Lane
+  /** Aborts when the Consumer was told to stop. */
+  readonly signal: AbortSignal
+}
+
+/** What a handler may answer; nothing means that all is done. */
+export interface BatchResult {
+  /** Keys to try again after a pause, with a new batch object. */
+  readonly retry?: readonly string[]
+  /** Keys of rows that are indexed now: their dead letters are removed together with the acknowledgement. */
+  readonly resolved?: readonly string[]
+}
+
+export type BatchHandler = (batch: Batch) => Promise<BatchResult | void>
+
+/** Drops duplicate rows; the last message of a row wins. */
+export function latestMessages(entries: readonly Entry[]): Message[] {
+  const latest = new Map<string, Message>()
+  for (const entry of entries) {
+    for (const message of decodeMessages(entry.fields)) {
+      latest.delete(message.id)
+      latest.set(message.id, message)
+    }
+  }
+  return [...latest.values()]
+}
+
+/** The entries of which no row is left to do. */
+export function finishedEntries(entries: readonly Entry[], remaining: ReadonlySet<string>): Entry[] {
+  return entries.filter((entry) =>
+    decodeMessages(entry.fields).every((message) => !remaining.has(message.id)),
+  )
+}

@@ -1,0 +1,29 @@
+import type { PendingEntry } from './replies.ts'
+
+export interface ClaimView {
+  /** This member's name. */
+  readonly me: string
+  /** Ids of entries that this member is working on. */
+  readonly inFlight: ReadonlySet<string>
+  /** Members whose heartbeat was seen within `takeOverAfterMs`. */
+  readonly alive: ReadonlySet<string>
+  readonly takeOverAfterMs: number
+}
+
+/**
+ * Whether a pending entry may be taken. Those of a dead member: at once. Our own that we do not work on: their reply
+ * was lost with the connection, or we gave up on them; only after some time, because a reply may be under way. Those
+ * of a living member never, however long it takes. A false alarm is harmless: tickets decide who is right.
+ */
+export function mayClaim(entry: PendingEntry, view: ClaimView): boolean {
+  if (entry.consumer === view.me) return !view.inFlight.has(entry.id) && entry.idleMs >= view.takeOverAfterMs
+  return !view.alive.has(entry.consumer)
+}
+
+/**
+ * Which lane to read first: main, except that the bulk lane gets every eighth turn, so that an endless stream of
+ * single changes does not starve it.
+ */
+export function laneOfTurn(turn: number): 'main' | 'bulk' {
+  return turn % 8 === 7 ? 'bulk' : 'main'
+}

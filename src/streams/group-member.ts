@@ -1,0 +1,233 @@
+import type { Logger } from '../runtime/logger.ts'
+import { laneOfTurn, mayClaim, type ClaimView } from './claim-policy.ts'
+import { blockMs, replyCode, type RedisConnections } from './connection.ts'
+import { readHeartbeats, type Heartbeat } from './heartbeat.ts'
+import { lanes, type Lane, type Partition } from './keys.ts'
+import {
+  parseEntries,
+  parseRead,
+  readMembers,
+  readPending,
+  type Entry,
+  type PendingEntry,
+} from './replies.ts'
+import { runScript, type RedisClient } from './scripts.ts'
+import type { StreamId } from './stream-id.ts'
+
+/** Entries of one lane that this member has been given. */
+export interface Delivery {
+  readonly lane: Lane
+  readonly entries: readonly Entry[]
+}
+
+export interface GroupMemberOptions {
+  readonly connections: RedisConnections
+  readonly namespace: string
+  readonly partition: Partition
+  readonly group: string
+  readonly batchSize: number
+  readonly takeOverAfterMs: number
+  readonly logger: Logger
+}
+
+/**
+ * One member of a consumer group on both lanes of a partition: joins, reads, takes over from the dead, acknowledges,
+ * leaves. What it was given and is working on is held in memory only to tell it from replies that were lost.
+ */
+export class GroupMember {
+  readonly #options: GroupMemberOptions
+  readonly #heartbeat: Heartbeat
+  readonly #commands: RedisClient
+  readonly #reader: RedisClient
+  readonly #inFlight: Record<Lane, Set<string>> = { main: new Set(), bulk: new Set() }
+  readonly #read: Delivery[] = []
+  #turn = 0
+
+  constructor(options: GroupMemberOptions, heartbeat: Heartbeat) {
+    this.#options = options
+    this.#heartbeat = heartbeat
+    this.#commands = options.connections.commands
+    this.#reader = options.connections.blocking()
+  }
+
+  /** Makes the group where it is missing (it then gets everything that is still in the stream) and shows a heartbeat. */
+  async join(): Promise<void> {
+    await createGroup(this.#commands, this.#options.partition, this.#options.group)
+    await this.#heartbeat.start()
+  }
+
+  /**
+   * The next entries that no member has read; undefined when there are none. With `wait`, up to 500 ms for some to
+   * arrive. The bulk lane is read when the main lane is empty, and every eighth time.
+   */
+  async read(wait: boolean): Promise<Delivery | undefined> {
+    const held = this.#read.shift()
+    if (held !== undefined) return held
+    const first = laneOfTurn(this.#turn++)
+    try {
+      for (const lane of [first, ...lanes.filter((other) => other !== first)]) {
+        this.#read.push(...(await this.#readGroup([lane], false)))
+        if (this.#read.length > 0) return this.#read.shift()
+      }
+      if (wait) this.#read.push(...(await this.#readGroup(lanes, true)))
+    } catch (error) {
+      await this.#repairGroup(error)
+    }
+    return this.#read.shift()
+  }
+
+  /** Entries of members that are dead, and our own whose reply was lost; undefined when there are none. */
+  async takeOver(): Promise<Delivery | undefined> {
+    const { namespace, partition, group, takeOverAfterMs } = this.#options
+    try {
+      let alive: ReadonlySet<string> | undefined
+      for (const lane of lanes) {
+        const members = await readMembers(this.#commands, partition.keys[lane], group)
+        if ([...members.values()].every((pending) => pending === 0)) continue
+        alive ??= new Set(
+          (await readHeartbeats(this.#commands, namespace))
+            .filter((beat) => beat.seenMs < takeOverAfterMs)
+            .map((beat) => beat.member),
+        )
+        const me = this.#heartbeat.member
+        const entries = await this.#claim(lane, {
+          me,
+          inFlight: this.#inFlight[lane],
+          alive,
+          takeOverAfterMs,
+        })
+        await this.#forgetDead(lane, members, alive)
+        if (entries.length > 0) return this.#take(lane, entries)
+      }
+    } catch (error) {
+      await this.#repairGroup(error)
+    }
+    return undefined
+  }
+
+  /** Acknowledges entries; the dead letters of the rows in `resolved` are removed in the same step. */
+  async settle(lane: Lane, finished: readonly Entry[], resolved: readonly string[]): Promise<void> {
+    const { partition, group } = this.#options
+    if (finished.length === 0 && resolved.length === 0) return
+    const keys = [partition.keys[lane], partition.keys.deadLetters]
+    const ids = finished.map((entry) => entry.id)
+    await runScript(this.#commands, 'settle', keys, [group, ids.length, ...ids, ...resolved])
+  }
+
+  /** Says that this member no longer works on the entries, done or not. */
+  release(delivery: Delivery): void {
+    for (const entry of delivery.entries) this.#inFlight[delivery.lane].delete(entry.id)
+  }
+
+  /** Leaves the group; what it still holds is free for others at once. */
+  async leave(): Promise<void> {
+    const { partition, group } = this.#options
+    this.#reader.disconnect()
+    for (const lane of lanes) {
+      await this.#remove(partition.keys[lane], group, this.#heartbeat.member).catch(() => undefined)
+    }
+    await this.#heartbeat.stop()
+  }
+
+  #take(lane: Lane, entries: readonly Entry[]): Delivery {
+    for (const entry of entries) this.#inFlight[lane].add(entry.id)
+    return { lane, entries }
+  }
+
+  async #readGroup(from: readonly Lane[], wait: boolean): Promise<Delivery[]> {
+    const { partition, group, batchSize } = this.#options
+    const keys = from.map((lane) => partition.keys[lane])
+    const ids = from.map(() => '>')
+    const me = this.#heartbeat.member
+    const reply = wait
+      ? await this.#reader.xreadgroup(
+          'GROUP',
+          group,
+          me,
+          'COUNT',
+          batchSize,
+          'BLOCK',
+          blockMs,
+          'STREAMS',
+          ...keys,
+          ...ids,
+        )
+      : await this.#reader.xreadgroup('GROUP', group, me, 'COUNT', batchSize, 'STREAMS', ...keys, ...ids)
+    const read = parseRead(reply)
+    return from.flatMap((lane) => {
+      const entries = read.get(partition.keys[lane]) ?? []
+      return entries.length === 0 ? [] : [this.#take(lane, entries)]
+    })
+  }
+
+  async #claim(lane: Lane, view: ClaimView): Promise<Entry[]> {
+    const { partition, group, batchSize, logger } = this.#options
+    const key = partition.keys[lane]
+    const claimable: PendingEntry[] = []
+    let after: StreamId | undefined
+    for (;;) {
+      const page = await readPending(this.#commands, key, group, after, batchSize)
+      claimable.push(...page.filter((entry) => mayClaim(entry, view)))
+      if (claimable.length >= batchSize || page.length < batchSize) break
+      after = page.at(-1)?.id
+    }
+    const wanted = claimable.slice(0, batchSize)
+    if (wanted.length === 0) return []
+    // The smallest idle time seen: somebody else who claimed one of them in between has reset it.
+    const idle = Math.min(...wanted.map((entry) => entry.idleMs))
+    const ids = wanted.map((entry) => entry.id)
+    const entries = parseEntries(await this.#commands.xclaim(key, group, view.me, idle, ...ids))
+    const from = [...new Set(wanted.map((entry) => entry.consumer))]
+    logger.info({ stream: partition.stream, group, lane, entries: entries.length, from }, 'took over entries')
+    if (entries.length < ids.length) await this.#dropDeleted(key, ids, entries)
+    return entries
+  }
+
+  /** Acknowledges pending entries that no longer exist; before Redis 7, XCLAIM leaves them pending for ever. */
+  async #dropDeleted(key: string, ids: readonly StreamId[], claimed: readonly Entry[]): Promise<void> {
+    const found = new Set(claimed.map((entry) => entry.id))
+    for (const id of ids.filter((wanted) => !found.has(wanted))) {
+      const existing = await this.#commands.xrange(key, id, id)
+      if (existing.length === 0) await this.#commands.xack(key, this.#options.group, id)
+    }
+  }
+
+  async #forgetDead(
+    lane: Lane,
+    members: ReadonlyMap<string, number>,
+    alive: ReadonlySet<string>,
+  ): Promise<void> {
+    const { partition, group } = this.#options
+    for (const [name, pending] of members) {
+      if (pending > 0 || alive.has(name) || name === this.#heartbeat.member) continue
+      await this.#remove(partition.keys[lane], group, name)
+    }
+  }
+
+  async #remove(key: string, group: string, member: string): Promise<void> {
+    await runScript(this.#commands, 'leave', [key], [group, member])
+  }
+
+  /** A stream or group that was deleted by hand is made again; anything else is thrown on. */
+  async #repairGroup(error: unknown): Promise<void> {
+    const code = replyCode(error)
+    if (code !== 'NOGROUP' && code !== 'UNBLOCKED') throw error
+    const { partition, group, logger } = this.#options
+    await createGroup(this.#commands, partition, group)
+    logger.error(
+      { stream: partition.stream, partition: partition.number, group },
+      'the consumer group was gone and is made again; changes may be missing in the index: run `redstream verify`',
+    )
+  }
+}
+
+/** Makes a consumer group on both lanes of a partition, from the first entry on; leaves an existing one alone. */
+export async function createGroup(redis: RedisClient, partition: Partition, group: string): Promise<void> {
+  for (const lane of lanes) {
+    try {
+      await redis.xgroup('CREATE', partition.keys[lane], group, '0', 'MKSTREAM')
+    } catch (error) {
+      if (replyCode(error) !== 'BUSYGROUP') throw error
+    }
+  }
+}

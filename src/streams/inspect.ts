@@ -1,0 +1,190 @@
+import type { WorkerKind } from '../runtime/worker.ts'
+import { lanes, type Lane, type Partition } from './keys.ts'
+import { parseEntries, readGroups, type Group } from './replies.ts'
+import { readHeartbeats } from './heartbeat.ts'
+import type { RedisClient } from './scripts.ts'
+import { parseStreamId, smallerStreamId, streamIdMs, type StreamId } from './stream-id.ts'
+
+export interface LaneStatus {
+  /** Entries in the stream. */
+  length: number
+  /** Entries that the slowest group has not read yet. */
+  undelivered: number
+  /** Entries that are read and not acknowledged, of all groups. */
+  pending: number
+  /** Age in ms of the oldest entry that some group is not done with; 0 when there is none. */
+  lagMs: number
+}
+
+export interface StreamStatus {
+  name: string
+  main: LaneStatus
+  bulk: LaneStatus
+  delay: { length: number; oldestMs: number }
+  deadLetters: number
+}
+
+export interface WorkerStatus {
+  kind: WorkerKind
+  host: string
+  pid: number
+  /** Milliseconds since its last heartbeat. */
+  seenMs: number
+}
+
+/** How far one group is in one lane of one partition. */
+export interface GroupInspection {
+  name: string
+  /** The last entry given to some member (the gem's `max_consumer_id`); `0-0` when it has read nothing. */
+  lastDeliveredId: string
+  pending: number
+  undelivered: number
+}
+
+export interface LaneInspection {
+  /** Entries in the stream (the gem's `stream_size`). */
+  length: number
+  /** The newest entry (the gem's `max_stream_id`), or null. */
+  lastId: string | null
+  groups: GroupInspection[]
+}
+
+/** One partition in detail. */
+export interface PartitionInspection {
+  partition: number
+  main: LaneInspection
+  bulk: LaneInspection
+}
+
+const pageSize = 10_000
+
+/** Sums over the partitions of a stream; lags are those of the slowest. */
+export async function streamStatus(
+  redis: RedisClient,
+  partitions: readonly Partition[],
+): Promise<StreamStatus> {
+  const [seconds, micros] = await redis.time()
+  const nowMs = Number(seconds) * 1_000 + Number(micros) / 1_000
+  const all = await Promise.all(
+    partitions.map(async ({ keys }) => ({
+      main: await laneStatus(redis, keys.main, nowMs),
+      bulk: await laneStatus(redis, keys.bulk, nowMs),
+      delay: {
+        length: await redis.xlen(keys.delay),
+        oldestMs: ageMs(await firstAfter(redis, keys.delay, undefined), nowMs),
+      },
+      deadLetters: await redis.hlen(keys.deadLetters),
+    })),
+  )
+  const lane = (name: Lane): LaneStatus => ({
+    length: sum(all.map((one) => one[name].length)),
+    undelivered: sum(all.map((one) => one[name].undelivered)),
+    pending: sum(all.map((one) => one[name].pending)),
+    lagMs: Math.max(...all.map((one) => one[name].lagMs)),
+  })
+  return {
+    name: partitions[0]?.stream ?? '',
+    main: lane('main'),
+    bulk: lane('bulk'),
+    delay: {
+      length: sum(all.map((one) => one.delay.length)),
+      oldestMs: Math.max(...all.map((one) => one.delay.oldestMs)),
+    },
+    deadLetters: sum(all.map((one) => one.deadLetters)),
+  }
+}
+
+export async function inspectPartition(
+  redis: RedisClient,
+  partition: Partition,
+): Promise<PartitionInspection> {
+  const inspectLane = async (key: string): Promise<LaneInspection> => {
+    const newest = parseEntries(await redis.xrevrange(key, '+', '-', 'COUNT', 1))
+    const groups = await readGroups(redis, key)
+    return {
+      length: await redis.xlen(key),
+      lastId: newest[0]?.id ?? null,
+      groups: await Promise.all(
+        groups.map(async (group) => ({
+          name: group.name,
+          lastDeliveredId: group.lastDelivered,
+          pending: group.pending,
+          undelivered: await undelivered(redis, key, group),
+        })),
+      ),
+    }
+  }
+  return {
+    partition: partition.number,
+    main: await inspectLane(partition.keys.main),
+    bulk: await inspectLane(partition.keys.bulk),
+  }
+}
+
+/** True when every group of every lane has read and acknowledged everything. */
+export async function isDrained(redis: RedisClient, partitions: readonly Partition[]): Promise<boolean> {
+  for (const key of partitions.flatMap(({ keys }) => lanes.map((lane) => keys[lane]))) {
+    for (const group of await readGroups(redis, key)) {
+      if (group.pending > 0) return false
+      if ((await firstAfter(redis, key, group.lastDelivered)) !== undefined) return false
+    }
+  }
+  return true
+}
+
+/** Workers that were seen in the last minute. */
+export async function workerStatus(redis: RedisClient, namespace: string): Promise<WorkerStatus[]> {
+  const beats = await readHeartbeats(redis, namespace)
+  return beats.map(({ kind, host, pid, seenMs }) => ({ kind, host, pid, seenMs }))
+}
+
+async function laneStatus(redis: RedisClient, key: string, nowMs: number): Promise<LaneStatus> {
+  const groups = await readGroups(redis, key)
+  let oldest: StreamId | undefined
+  let mostUndelivered = 0
+  for (const group of groups) {
+    const needs = group.oldestPending ?? (await firstAfter(redis, key, group.lastDelivered))
+    if (needs !== undefined) oldest = oldest === undefined ? needs : smallerStreamId(oldest, needs)
+    mostUndelivered = Math.max(mostUndelivered, await undelivered(redis, key, group))
+  }
+  const length = await redis.xlen(key)
+  if (groups.length === 0) oldest = await firstAfter(redis, key, undefined)
+  return {
+    length,
+    // Without a group nobody has read anything.
+    undelivered: groups.length === 0 ? length : mostUndelivered,
+    pending: sum(groups.map((group) => group.pending)),
+    lagMs: ageMs(oldest, nowMs),
+  }
+}
+
+async function undelivered(redis: RedisClient, key: string, group: Group): Promise<number> {
+  if (group.lag !== undefined) return group.lag
+  // Redis cannot tell (XINFO GROUPS: `lag` is null after deletions, and missing before Redis 7): count.
+  let after = group.lastDelivered
+  let count = 0
+  for (;;) {
+    const page = parseEntries(await redis.xrange(key, `(${after}`, '+', 'COUNT', pageSize))
+    count += page.length
+    const last = page.at(-1)
+    if (last === undefined || page.length < pageSize) return count
+    after = last.id
+  }
+}
+
+async function firstAfter(
+  redis: RedisClient,
+  key: string,
+  after: StreamId | undefined,
+): Promise<StreamId | undefined> {
+  const start = after === undefined ? '-' : `(${parseStreamId(after)}`
+  return parseEntries(await redis.xrange(key, start, '+', 'COUNT', 1))[0]?.id
+}
+
+function ageMs(id: StreamId | undefined, nowMs: number): number {
+  return id === undefined ? 0 : Math.max(0, Math.round(nowMs - streamIdMs(id)))
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, one) => total + one, 0)
+}

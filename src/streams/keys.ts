@@ -1,0 +1,68 @@
+/**
+ * Every Redis key that Redstream uses. All keys of one partition share a hash tag, so that its scripts and
+ * blocking reads touch a single slot of a Redis Cluster.
+ */
+
+/** One partition of one stream; the unit that has its own ticket counter and consumer groups. */
+export interface Partition {
+  /** The stream's name, without prefix. */
+  readonly stream: string
+  /** 0-based. */
+  readonly number: number
+  readonly keys: PartitionKeys
+}
+
+export interface PartitionKeys {
+  /** Stream: what groups read first. */
+  readonly main: string
+  /** Stream: bulk updates and repairs, read when `main` is empty. */
+  readonly bulk: string
+  /** Stream: what was written in transactions that have not published yet. */
+  readonly delay: string
+  /** String: the last ticket given out. */
+  readonly ticket: string
+  /** Set: the write aliases that documents go to at this moment. */
+  readonly targets: string
+  /** Hash: row key → dead letter as JSON. */
+  readonly deadLetters: string
+}
+
+/** The two lanes of a stream that consumer groups read. */
+export type Lane = 'main' | 'bulk'
+export const lanes: readonly Lane[] = ['main', 'bulk']
+
+/** Keys of every partition of a stream. `namespace` keeps applications apart that share a Redis. */
+export function partitionsOf(namespace: string, stream: string, count: number): Partition[] {
+  return Array.from({ length: count }, (_, number) => {
+    const tag = count === 1 ? stream : `${stream}:${number}`
+    const base = `${prefix(namespace)}:{${tag}}`
+    return {
+      stream,
+      number,
+      keys: {
+        main: `${base}:main`,
+        bulk: `${base}:bulk`,
+        delay: `${base}:delay`,
+        ticket: `${base}:ticket`,
+        targets: `${base}:targets`,
+        deadLetters: `${base}:dead-letters`,
+      },
+    }
+  })
+}
+
+/** Hash: member → its last heartbeat as JSON. */
+export function workersKey(namespace: string): string {
+  return `${prefix(namespace)}:workers`
+}
+
+/** What is wrong with a stream's name or a namespace, or undefined. Braces would change the hash tag. */
+export function nameProblem(name: string): string | undefined {
+  if (name === '') return 'is empty'
+  if (/[{}\s]/.test(name)) return 'contains a brace or white space'
+  return undefined
+}
+
+function prefix(namespace: string): string {
+  return namespace === '' ? 'redstream' : `${namespace}:redstream`
+}

@@ -1,0 +1,128 @@
+import { z } from 'zod'
+
+import type { GroupProgress } from './trim-point.ts'
+import { replyCode } from './connection.ts'
+import type { RedisClient } from './scripts.ts'
+import { parseStreamId, type StreamId } from './stream-id.ts'
+
+/**
+ * The replies of Redis' stream commands as typed values, validated here and nowhere else. ioredis speaks RESP2:
+ * maps arrive as flat lists.
+ */
+
+export interface Entry {
+  readonly id: StreamId
+  readonly fields: string[]
+}
+
+export interface PendingEntry {
+  readonly id: StreamId
+  readonly consumer: string
+  /** Milliseconds since it was last given out. */
+  readonly idleMs: number
+  /** How often it was given out. */
+  readonly deliveries: number
+}
+
+export interface Group extends GroupProgress {
+  readonly pending: number
+  /** Entries not delivered yet; undefined where the server cannot tell (before Redis 7, or after deletions). */
+  readonly lag: number | undefined
+}
+
+const streamId = z.string().transform((text, context): StreamId => {
+  try {
+    return parseStreamId(text)
+  } catch {
+    context.addIssue({ code: 'custom', message: 'not a stream id' })
+    return z.NEVER
+  }
+})
+// XCLAIM before Redis 7 answers nil for entries that were deleted while they were pending.
+const entry = z.tuple([streamId, z.array(z.string())]).transform(([id, fields]): Entry => ({ id, fields }))
+const entries = z.array(z.union([entry, z.null()])).transform((all) => all.filter((one) => one !== null))
+const readReply = z.union([z.null(), z.array(z.tuple([z.string(), entries]))])
+const pendingReply = z.array(
+  z
+    .tuple([streamId, z.string(), z.number(), z.number()])
+    .transform(([id, consumer, idleMs, deliveries]): PendingEntry => ({ id, consumer, idleMs, deliveries })),
+)
+const pendingSummary = z.tuple([z.number(), z.union([streamId, z.null()]), z.unknown(), z.unknown()])
+const groupInfo = z.object({
+  name: z.string(),
+  pending: z.number(),
+  'last-delivered-id': streamId,
+  lag: z.union([z.number(), z.null()]).optional(),
+})
+
+/** What XREADGROUP gave, per stream key. */
+export function parseRead(reply: unknown): Map<string, Entry[]> {
+  return new Map(readReply.parse(reply) ?? [])
+}
+
+export function parseEntries(reply: unknown): Entry[] {
+  return entries.parse(reply)
+}
+
+/** Pending entries of a group after `after`, oldest first, with at least `idleMs` of silence. */
+export async function readPending(
+  redis: RedisClient,
+  lane: string,
+  group: string,
+  after: StreamId | undefined,
+  count: number,
+): Promise<PendingEntry[]> {
+  const start = after === undefined ? '-' : `(${after}`
+  return pendingReply.parse(await redis.xpending(lane, group, start, '+', count))
+}
+
+/** Every group of a stream; empty when the stream does not exist. */
+export async function readGroups(redis: RedisClient, lane: string): Promise<Group[]> {
+  let reply: unknown
+  try {
+    reply = await redis.xinfo('GROUPS', lane)
+  } catch (error) {
+    // "ERR no such key": nothing was ever written and no group made.
+    if (replyCode(error) === 'ERR' && (await redis.exists(lane)) === 0) return []
+    throw error
+  }
+  const infos = z
+    .array(z.array(z.unknown()))
+    .parse(reply)
+    .map((flat) => groupInfo.parse(fromPairs(flat)))
+  return Promise.all(
+    infos.map(async (info): Promise<Group> => {
+      const oldest =
+        info.pending === 0 ? null : pendingSummary.parse(await redis.xpending(lane, info.name))[1]
+      return {
+        name: info.name,
+        pending: info.pending,
+        lastDelivered: info['last-delivered-id'],
+        oldestPending: oldest ?? undefined,
+        lag: info.lag ?? undefined,
+      }
+    }),
+  )
+}
+
+/** Names of a group's members and how many entries each holds. */
+export async function readMembers(
+  redis: RedisClient,
+  lane: string,
+  group: string,
+): Promise<Map<string, number>> {
+  const reply = z.array(z.array(z.unknown())).parse(await redis.xinfo('CONSUMERS', lane, group))
+  const member = z.object({ name: z.string(), pending: z.number() })
+  return new Map(
+    reply.map((flat) => {
+      const { name, pending } = member.parse(fromPairs(flat))
+      return [name, pending]
+    }),
+  )
+}
+
+function fromPairs(flat: readonly unknown[]): Record<string, unknown> {
+  const result: Record<string, unknown> = {}
+  for (let i = 0; i + 1 < flat.length; i += 2) result[String(flat[i])] = flat[i + 1]
+  return result
+}
