@@ -1,0 +1,270 @@
+import type {
+  DataSource,
+  EntityMetadata,
+  EntitySubscriberInterface,
+  InsertEvent,
+  ObjectLiteral,
+  QueryRunner,
+  RecoverEvent,
+  RemoveEvent,
+  SoftRemoveEvent,
+  TransactionCommitEvent,
+  TransactionRollbackEvent,
+  TransactionStartEvent,
+  UpdateEvent,
+} from 'typeorm'
+
+import { definitionsByMetadata } from '../definitions.ts'
+import type { IndexDefinition } from '../indexed.ts'
+import type { Logger } from '../runtime/logger.ts'
+import { currentBulk } from './bulk-context.ts'
+import { messageFor } from './entity-message.ts'
+import { TransactionCapture, type Writers } from './transaction-capture.ts'
+import type { Uncaptured, WriteKind } from './uncaptured.ts'
+
+/** What the events of all kinds of write have in common, as far as it is used here. */
+interface WriteEvent {
+  readonly queryRunner: QueryRunner
+  readonly metadata: EntityMetadata
+  readonly entity?: ObjectLiteral | undefined
+  readonly databaseEntity?: ObjectLiteral | undefined
+  readonly entityId?: unknown
+}
+
+export interface CaptureOptions {
+  readonly dataSource: DataSource
+  readonly definitions: readonly IndexDefinition[]
+  readonly writers: Writers
+  readonly onUnavailable: 'reject' | 'accept'
+  readonly requeue: 'orphaned' | 'always'
+  readonly uncaptured: Uncaptured
+  /** Throws a clear error when Redis does not answer. */
+  readonly checkRedis: () => Promise<void>
+  /** True while the connection to Redis is up, as far as is known. */
+  readonly redisReady: () => boolean
+  /** Turns an error of Redis into one that says what to do. */
+  readonly describe: (error: unknown) => Error
+  readonly logger: Logger
+}
+
+/**
+ * Hears of every write of the DataSource and gives the ids to the streams: delay messages before the commit, main
+ * messages after it.
+ *
+ * State: one {@link TransactionCapture} per open transaction, in memory, keyed by its query runner (never
+ * `queryRunner.data`, which `save(entity, { data })` replaces). Invariants:
+ * - the commit does not start before Redis has the delay messages (`onUnavailable: 'reject'`);
+ * - nothing is thrown once the commit may have been sent: TypeORM would report a failed save that is in the
+ *   database, or roll back the transaction around a savepoint;
+ * - the state leaves the map before the first `await` of the hook that ends it, because another transaction may
+ *   begin on the same query runner at once.
+ *
+ * A crash at any moment leaves the delay messages, and the Delayer re-queues them. Hooks are `async` on purpose: a
+ * synchronous throw would keep the event from the subscribers after this one.
+ */
+export class CaptureSubscriber implements EntitySubscriberInterface {
+  readonly #options: CaptureOptions
+  readonly #concerned: ReadonlyMap<EntityMetadata, readonly IndexDefinition[]>
+  readonly #transactions = new WeakMap<QueryRunner, TransactionCapture>()
+  readonly #publishing = new Set<Promise<void>>()
+
+  constructor(options: CaptureOptions) {
+    this.#options = options
+    this.#concerned = definitionsByMetadata(options.dataSource, options.definitions)
+  }
+
+  /** The capture of the transaction that is open on a query runner. */
+  transactionOf(queryRunner: QueryRunner): TransactionCapture {
+    let transaction = this.#transactions.get(queryRunner)
+    if (transaction === undefined) {
+      transaction = new TransactionCapture(this.#options.writers)
+      this.#transactions.set(queryRunner, transaction)
+    }
+    return transaction
+  }
+
+  /** Resolves when everything is published that was committed before the call. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#publishing)
+  }
+
+  async afterTransactionStart({ queryRunner }: TransactionStartEvent): Promise<void> {
+    if (depthOf(queryRunner) > 1) this.transactionOf(queryRunner).buffer.beginSavepoint()
+    else this.#transactions.delete(queryRunner)
+  }
+
+  async beforeTransactionCommit({ queryRunner }: TransactionCommitEvent): Promise<void> {
+    const transaction = this.#transactions.get(queryRunner)
+    if (transaction === undefined || depthOf(queryRunner) > 1) return
+    await this.#announced(transaction)
+    transaction.committing = true
+  }
+
+  async afterTransactionCommit({ queryRunner }: TransactionCommitEvent): Promise<void> {
+    const transaction = this.#transactions.get(queryRunner)
+    if (transaction === undefined) return
+    if (queryRunner.isTransactionActive) {
+      transaction.buffer.releaseSavepoint()
+      return
+    }
+    this.#transactions.delete(queryRunner)
+    await this.#publish(transaction)
+  }
+
+  async afterTransactionRollback({ queryRunner }: TransactionRollbackEvent): Promise<void> {
+    const transaction = this.#transactions.get(queryRunner)
+    if (transaction === undefined) return
+    if (queryRunner.isTransactionActive) {
+      transaction.buffer.rollbackSavepoint()
+      return
+    }
+    this.#transactions.delete(queryRunner)
+    // When COMMIT was sent and failed, for instance by a timeout, it may still have happened: the delay messages
+    // stay, and re-reading unchanged rows does no harm.
+    if (transaction.committing) return
+    try {
+      await transaction.discard()
+    } catch (error) {
+      this.#options.logger.debug(
+        { err: error },
+        'delay messages of a rolled back transaction stay until they are due',
+      )
+    }
+  }
+
+  async beforeInsert(event: InsertEvent<ObjectLiteral>): Promise<void> {
+    // Keys do not exist yet, or are not those that the row will get.
+    await this.#beforeAutocommit(event)
+  }
+
+  async beforeUpdate(event: UpdateEvent<ObjectLiteral>): Promise<void> {
+    await this.#before('update', event)
+  }
+
+  async beforeRemove(event: RemoveEvent<ObjectLiteral>): Promise<void> {
+    await this.#before('delete', event)
+  }
+
+  async beforeSoftRemove(event: SoftRemoveEvent<ObjectLiteral>): Promise<void> {
+    await this.#before('soft delete', event)
+  }
+
+  async beforeRecover(event: RecoverEvent<ObjectLiteral>): Promise<void> {
+    await this.#before('restore', event)
+  }
+
+  async afterInsert(event: InsertEvent<ObjectLiteral>): Promise<void> {
+    await this.#after('insert', event)
+  }
+
+  async afterUpdate(event: UpdateEvent<ObjectLiteral>): Promise<void> {
+    await this.#after('update', event)
+  }
+
+  async afterRemove(event: RemoveEvent<ObjectLiteral>): Promise<void> {
+    await this.#after('delete', event)
+  }
+
+  async afterSoftRemove(event: SoftRemoveEvent<ObjectLiteral>): Promise<void> {
+    await this.#after('soft delete', event)
+  }
+
+  async afterRecover(event: RecoverEvent<ObjectLiteral>): Promise<void> {
+    await this.#after('restore', event)
+  }
+
+  /** Announces rows whose key is known already, so that the delay message travels while the statement runs. */
+  async #before(kind: WriteKind, event: WriteEvent): Promise<void> {
+    const concerned = this.#concerned.get(event.metadata)
+    if (concerned === undefined) return
+    if (!event.queryRunner.isTransactionActive) await this.#beforeAutocommit(event)
+    for (const definition of concerned) {
+      const message = messageFor(definition, event)
+      if (message === undefined) this.#refuseUncaptured(kind, definition)
+      // With a payload, the message is made of the entity as it is after the write.
+      else if (event.queryRunner.isTransactionActive && definition.options.payload === undefined) {
+        this.transactionOf(event.queryRunner).announce(definition, message)
+      }
+    }
+  }
+
+  /** Outside a transaction the row is committed when its `after` hook runs, so Redis is asked before the statement. */
+  async #beforeAutocommit(event: WriteEvent): Promise<void> {
+    const { onUnavailable, redisReady, checkRedis } = this.#options
+    if (onUnavailable === 'accept' || event.queryRunner.isTransactionActive || redisReady()) return
+    if (this.#concerned.has(event.metadata)) await checkRedis()
+  }
+
+  async #after(kind: WriteKind, event: WriteEvent): Promise<void> {
+    const concerned = this.#concerned.get(event.metadata)
+    if (concerned === undefined) return
+    for (const definition of concerned) {
+      const message = messageFor(definition, event)
+      if (message === undefined) this.#reportUncaptured(kind, definition)
+      else if (event.queryRunner.isTransactionActive) {
+        const transaction = this.transactionOf(event.queryRunner)
+        transaction.record(definition, message)
+        // A subscriber that saves in its own beforeTransactionCommit comes after ours.
+        if (transaction.committing) await this.#announced(transaction)
+      } else await this.#publishCommitted(definition, message)
+    }
+  }
+
+  async #announced(transaction: TransactionCapture): Promise<void> {
+    const { onUnavailable, describe, logger } = this.#options
+    try {
+      await transaction.announced()
+    } catch (error) {
+      const cause = describe(error)
+      if (onUnavailable === 'reject') {
+        cause.message = `the transaction is rolled back, because its changes could not be noted: ${cause.message} (setting onUnavailable)`
+        throw cause
+      }
+      logger.warn(
+        { err: cause },
+        'changes are committed without a delay message (onUnavailable "accept"); if publishing fails too, the index misses them: run `redstream verify`',
+      )
+    }
+  }
+
+  async #publish(transaction: TransactionCapture): Promise<void> {
+    const { requeue, describe, logger } = this.#options
+    const publishing = transaction.publish(requeue === 'always').catch((error: unknown) => {
+      logger.error(
+        { err: describe(error) },
+        'committed changes could not be published; the Delayer re-queues them when their delay is over',
+      )
+    })
+    this.#publishing.add(publishing)
+    await publishing
+    this.#publishing.delete(publishing)
+  }
+
+  async #publishCommitted(
+    definition: IndexDefinition,
+    message: { id: string; payload?: string },
+  ): Promise<void> {
+    const { writers, onUnavailable, describe, logger } = this.#options
+    try {
+      await writers.get(definition)!.publish([message], 'main')
+    } catch (error) {
+      const cause = describe(error)
+      cause.message = `${definition.metadata.name} ${message.id} is written, but could not be queued for "${definition.name}": ${cause.message}; write inside a transaction to be safe, or call redstream.touch() for it`
+      if (onUnavailable === 'reject') throw cause
+      logger.warn({ err: cause }, 'a change outside a transaction was not published')
+    }
+  }
+
+  #refuseUncaptured(kind: WriteKind, definition: IndexDefinition): void {
+    if (currentBulk()?.definition !== definition) this.#options.uncaptured.refuse(kind, definition)
+  }
+
+  #reportUncaptured(kind: WriteKind, definition: IndexDefinition): void {
+    if (currentBulk()?.definition !== definition) this.#options.uncaptured.report(kind, definition)
+  }
+}
+
+/** Depth of nested transactions: 1 is the outermost. Not in TypeORM's public types, but in every driver's query runner. */
+function depthOf(queryRunner: QueryRunner): number {
+  return (queryRunner as unknown as { transactionDepth?: number }).transactionDepth ?? 1
+}

@@ -1,0 +1,43 @@
+/**
+ * What a transaction has changed so far, as a stack: one frame per open savepoint. A savepoint that is released
+ * keeps its changes in the frame below, one that is rolled back takes them away. Pure; the model test walks it
+ * against a plain array of snapshots.
+ */
+export class TransactionBuffer<Owner, Change> {
+  #frames: Map<Owner, Map<string, Change>>[] = [new Map()]
+
+  /** Notes a change of the row `key`; the last one of a row wins. */
+  add(owner: Owner, key: string, change: Change): void {
+    const frame = this.#frames.at(-1)!
+    const rows = frame.get(owner) ?? new Map<string, Change>()
+    frame.set(owner, rows)
+    rows.set(key, change)
+  }
+
+  beginSavepoint(): void {
+    this.#frames.push(new Map())
+  }
+
+  releaseSavepoint(): void {
+    // A subscriber that was registered inside a transaction has not seen its savepoints begin.
+    if (this.#frames.length > 1) this.#mergeTop()
+  }
+
+  rollbackSavepoint(): void {
+    if (this.#frames.length > 1) this.#frames.pop()
+    else this.#frames = [new Map()]
+  }
+
+  /** Every change that the commit makes true; savepoints that are still open are released by it. */
+  changes(): Map<Owner, Map<string, Change>> {
+    while (this.#frames.length > 1) this.#mergeTop()
+    return this.#frames[0]!
+  }
+
+  #mergeTop(): void {
+    const top = this.#frames.pop()!
+    for (const [owner, rows] of top) {
+      for (const [key, change] of rows) this.add(owner, key, change)
+    }
+  }
+}

@@ -1,0 +1,112 @@
+import type { IndexDefinition } from '../indexed.ts'
+import type { Message } from '../streams/message.ts'
+import type { DelayEntry, StreamWriter } from '../streams/stream-writer.ts'
+import { TransactionBuffer } from './transaction-buffer.ts'
+
+/** The writer of each indexed entity's stream. */
+export type Writers = ReadonlyMap<IndexDefinition, StreamWriter>
+
+/**
+ * One transaction as the streams see it.
+ *
+ * Delay messages are written as soon as a change is announced, while the database works on; `announced` waits until
+ * Redis has all of them. `publish` and `discard` end it. When this process dies in between, the delay messages stay
+ * and the Delayer re-queues them.
+ */
+export class TransactionCapture {
+  /** True once the commit may have been sent to the database: from then on delay messages are never deleted unpublished. */
+  committing = false
+  readonly buffer = new TransactionBuffer<IndexDefinition, Message>()
+  readonly #writers: Writers
+  readonly #announced = new Map<IndexDefinition, Set<string>>()
+  readonly #entries = new Map<IndexDefinition, DelayEntry[]>()
+  readonly #toMove = new Map<IndexDefinition, DelayEntry[]>()
+  readonly #toWrite = new Map<IndexDefinition, Message[]>()
+  #writes: Promise<unknown>[] = []
+
+  constructor(writers: Writers) {
+    this.#writers = writers
+  }
+
+  /** A change that is about to happen or has happened: its delay message is written once per row and transaction. */
+  announce(definition: IndexDefinition, message: Message): void {
+    const known = this.#announced.get(definition) ?? new Set()
+    this.#announced.set(definition, known)
+    if (known.has(message.id)) return
+    known.add(message.id)
+    const waiting = this.#toWrite.get(definition)
+    if (waiting !== undefined) {
+      waiting.push(message)
+      return
+    }
+    this.#toWrite.set(definition, [message])
+    // TypeORM calls the hooks of all rows of a statement one after the other: they go in one command.
+    queueMicrotask(() => this.#flush(definition))
+  }
+
+  /** A change that the commit makes true. */
+  record(definition: IndexDefinition, message: Message): void {
+    this.announce(definition, message)
+    this.buffer.add(definition, message.id, message)
+  }
+
+  /** Delay entries that somebody else wrote for rows of this transaction (`bulk`); the commit moves them to the bulk lane. */
+  adopt(definition: IndexDefinition, entries: readonly DelayEntry[]): void {
+    const adopted = this.#toMove.get(definition) ?? []
+    this.#toMove.set(definition, adopted)
+    for (const entry of entries) adopted.push(entry)
+  }
+
+  /** Resolves when Redis has every delay message. */
+  async announced(): Promise<void> {
+    for (const definition of this.#toWrite.keys()) this.#flush(definition)
+    await Promise.all(this.#writes)
+  }
+
+  /** After the commit: one script per stream partition adds the messages and deletes the delay messages. */
+  async publish(keepDelayed: boolean): Promise<void> {
+    await Promise.allSettled(this.#writes)
+    const changes = this.buffer.changes()
+    const definitions = new Set([...changes.keys(), ...this.#entries.keys()])
+    await Promise.all([
+      ...[...definitions].map((definition) =>
+        this.#writer(definition).publish(
+          [...(changes.get(definition)?.values() ?? [])],
+          'main',
+          keepDelayed ? [] : (this.#entries.get(definition) ?? []),
+        ),
+      ),
+      ...[...this.#toMove].map(([definition, entries]) => this.#writer(definition).move(entries, 'bulk')),
+    ])
+  }
+
+  /** After a rollback: the delay messages are needless. */
+  async discard(): Promise<void> {
+    await Promise.allSettled(this.#writes)
+    await Promise.all(
+      [...this.#entries, ...this.#toMove].map(([definition, entries]) =>
+        this.#writer(definition).discard(entries),
+      ),
+    )
+  }
+
+  #flush(definition: IndexDefinition): void {
+    const messages = this.#toWrite.get(definition)
+    if (messages === undefined) return
+    this.#toWrite.delete(definition)
+    const write = this.#writer(definition)
+      .delay(messages)
+      .then((written) => {
+        const entries = this.#entries.get(definition) ?? []
+        this.#entries.set(definition, entries)
+        entries.push(...written)
+      })
+    // Whoever awaits `announced` hears of the failure; until then it must not count as unhandled.
+    write.catch(() => undefined)
+    this.#writes.push(write)
+  }
+
+  #writer(definition: IndexDefinition): StreamWriter {
+    return this.#writers.get(definition)!
+  }
+}

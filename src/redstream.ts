@@ -1,0 +1,266 @@
+import type { DataSource, EntityTarget, ObjectLiteral } from 'typeorm'
+
+import { Producer, type BulkOptions, type Delayed, type EntityOrId } from './capture/producer.ts'
+import type { Where } from './capture/key-pages.ts'
+import { CaptureSubscriber } from './capture/subscriber.ts'
+import type { Writers } from './capture/transaction-capture.ts'
+import { Uncaptured } from './capture/uncaptured.ts'
+import { resolveDefinitions } from './definitions.ts'
+import { RedstreamError } from './errors.ts'
+import type { IndexDefinition } from './indexed.ts'
+import { pause } from './runtime/backoff.ts'
+import type { Logger } from './runtime/logger.ts'
+import { createLogger } from './runtime/pino-logger.ts'
+import { settingsFrom, type Settings, type SettingsInput } from './runtime/settings.ts'
+import type { BatchHandler } from './streams/batch.ts'
+import { RedisConnections, type RedisConnection } from './streams/connection.ts'
+import { Consumer } from './streams/consumer.ts'
+import { createGroup } from './streams/group-member.ts'
+import { inspectPartition, isDrained, type PartitionInspection } from './streams/inspect.ts'
+import { nameProblem, partitionsOf } from './streams/keys.ts'
+import { StreamWriter, type WaitOptions } from './streams/stream-writer.ts'
+
+/** Options of {@link Redstream.attach}: the settings of the configuration file, and how to reach Redis. */
+export interface AttachOptions extends SettingsInput {
+  /** Default: the environment's `REDIS_URL`. */
+  redis?: RedisConnection
+  /** Wait until so many replicas have a message, for at most so long. Default: do not wait. */
+  wait?: WaitOptions
+  /** Default: warnings and errors as JSON on stderr. */
+  logger?: Logger
+}
+
+/** A consumer that {@link Redstream.consume} has started. */
+export interface RunningConsumer {
+  /** Finishes the batches in flight and leaves the group. */
+  stop(): Promise<void>
+}
+
+const attached = new WeakSet<DataSource>()
+
+/** The application's side of Redstream: it hears of every write of a DataSource and publishes the ids. */
+export class Redstream {
+  /** Writes messages by hand. */
+  readonly producer: Producer
+  readonly #dataSource: DataSource
+  readonly #definitions: readonly IndexDefinition[]
+  readonly #writers: Writers
+  readonly #connections: RedisConnections
+  readonly #subscriber: CaptureSubscriber
+  readonly #settings: Settings
+  readonly #logger: Logger
+  readonly #consumers = new Set<RunningConsumer>()
+
+  private constructor(dataSource: DataSource, options: AttachOptions) {
+    this.#dataSource = dataSource
+    const { redis, wait, logger, ...input } = options
+    this.#settings = settingsFrom(input)
+    this.#logger = logger ?? createLogger({ level: 'warn' })
+    this.#definitions = resolveDefinitions(dataSource)
+    const { namespace, redisTimeoutMs, onUnavailable, requeue } = this.#settings
+    this.#connections = new RedisConnections(redisFrom(redis), redisTimeoutMs, this.#logger)
+    const { commands } = this.#connections
+    this.#writers = new Map(
+      this.#definitions.map((definition) => [
+        definition,
+        new StreamWriter(commands, partitionsOf(namespace, definition.stream, definition.partitions), wait),
+      ]),
+    )
+    const describe = (error: unknown): Error => this.#connections.describe(error)
+    this.#subscriber = new CaptureSubscriber({
+      dataSource,
+      definitions: this.#definitions,
+      writers: this.#writers,
+      onUnavailable,
+      requeue,
+      uncaptured: new Uncaptured(this.#settings.uncaptured, this.#logger),
+      checkRedis: () => this.#connections.check(),
+      redisReady: () => commands.status === 'ready',
+      describe,
+      logger: this.#logger,
+    })
+    this.producer = new Producer(dataSource, this.#definitions, this.#writers, this.#subscriber, describe)
+  }
+
+  /**
+   * Starts to publish the writes of an initialized DataSource. Call it once, after `dataSource.initialize()`.
+   *
+   * @throws RedstreamError CONFIG for wrong options, ENTITY when no entity is indexed, and with `onUnavailable:
+   * 'reject'` REDIS_UNAVAILABLE or REDIS when Redis does not answer
+   */
+  static async attach(dataSource: DataSource, options: AttachOptions = {}): Promise<Redstream> {
+    if (!dataSource.isInitialized) {
+      // `initialize()` replaces the list of subscribers: one that was added before would hear nothing.
+      throw new RedstreamError(
+        'CONFIG',
+        'Redstream.attach needs an initialized DataSource: await dataSource.initialize() first',
+      )
+    }
+    if (attached.has(dataSource)) {
+      throw new RedstreamError(
+        'CONFIG',
+        'Redstream is attached to this DataSource already; close() the other one first',
+      )
+    }
+    const redstream = new Redstream(dataSource, options)
+    try {
+      await redstream.#connections.check()
+    } catch (error) {
+      if (redstream.#settings.onUnavailable === 'reject') {
+        await redstream.#connections.close()
+        throw error
+      }
+      redstream.#logger.warn(
+        { err: error },
+        'Redis does not answer yet (onUnavailable "accept"): changes may be missed',
+      )
+    }
+    attached.add(dataSource)
+    dataSource.subscribers.push(redstream.#subscriber)
+    return redstream
+  }
+
+  /** See {@link Producer.bulk}. */
+  bulk<E extends ObjectLiteral, T>(
+    entity: EntityTarget<E>,
+    where: Where<E>,
+    callback: () => Promise<T>,
+    options?: BulkOptions,
+  ): Promise<T> {
+    return this.producer.bulk(entity, where, callback, options)
+  }
+
+  /** See {@link Producer.bulkDelay}. */
+  bulkDelay<E extends ObjectLiteral>(
+    entity: EntityTarget<E>,
+    where: Where<E>,
+    options?: BulkOptions,
+  ): Promise<Delayed> {
+    return this.producer.bulkDelay(entity, where, options)
+  }
+
+  /** See {@link Producer.bulkQueue}. */
+  bulkQueue<E extends ObjectLiteral>(
+    entity: EntityTarget<E>,
+    where: Where<E>,
+    options?: BulkOptions & { delayed?: Delayed },
+  ): Promise<number> {
+    return this.producer.bulkQueue(entity, where, options)
+  }
+
+  /** See {@link Producer.touch}. */
+  touch<E extends ObjectLiteral>(
+    entity: EntityTarget<E>,
+    rows: EntityOrId<E> | EntityOrId<E>[],
+    options?: BulkOptions,
+  ): Promise<void> {
+    return this.producer.touch(entity, rows, options)
+  }
+
+  /**
+   * Starts a consumer group of your own on a stream, for instance to keep a cache in step. The group gets everything
+   * that is in the stream when it is made. A batch is acknowledged when the handler resolves; when it rejects, the
+   * batch is tried again after a pause, for ever.
+   *
+   * @param stream - name of the stream (default: that of the index)
+   * @param group - name of the group; processes that use the same name share its work
+   * @throws RedstreamError ENTITY when there is no such stream, CONFIG for a wrong group, REDIS when Redis refuses it
+   */
+  async consume(stream: string, group: string, handler: BatchHandler): Promise<RunningConsumer> {
+    const problem = nameProblem(group)
+    if (problem !== undefined) throw new RedstreamError('CONFIG', `the group name "${group}" ${problem}`)
+    const stopping = new AbortController()
+    const runs: Promise<void>[] = []
+    for (const partition of this.#stream(stream).partitions) {
+      try {
+        await createGroup(this.#connections.commands, partition, group)
+      } catch (error) {
+        throw this.#connections.describe(error)
+      }
+      const consumer = new Consumer({
+        ...this.#settings,
+        connections: this.#connections,
+        partition,
+        group,
+        handler,
+        logger: this.#logger,
+      })
+      runs.push(consumer.run(stopping.signal))
+    }
+    const running: RunningConsumer = {
+      stop: async () => {
+        stopping.abort()
+        await Promise.all(runs)
+        this.#consumers.delete(running)
+      },
+    }
+    this.#consumers.add(running)
+    return running
+  }
+
+  /**
+   * Resolves when every group of every stream has nothing left: for tests and scripts. Delay messages do not count:
+   * they stand for transactions that are open, or whose process died.
+   *
+   * @param options.timeout - in ms. Default: 30,000
+   * @throws RedstreamError TIMEOUT, naming the streams that are not drained
+   */
+  async drained(options: { timeout?: number } = {}): Promise<void> {
+    const { timeout = 30_000 } = options
+    await this.#subscriber.settled()
+    const end = performance.now() + timeout
+    for (;;) {
+      const left: string[] = []
+      for (const writer of this.#writers.values()) {
+        if (!(await isDrained(this.#connections.commands, writer.partitions)))
+          left.push(writer.partitions[0]!.stream)
+      }
+      if (left.length === 0) return
+      if (performance.now() > end) {
+        throw new RedstreamError(
+          'TIMEOUT',
+          `not drained after ${timeout} ms: ${left.join(', ')}; is a consumer running for each group?`,
+        )
+      }
+      await pause(20)
+    }
+  }
+
+  /**
+   * Length, newest id, and how far each group is, per partition and lane of a stream.
+   *
+   * @throws RedstreamError ENTITY when there is no such stream
+   */
+  async inspect(stream: string): Promise<PartitionInspection[]> {
+    const { partitions } = this.#stream(stream)
+    return Promise.all(partitions.map((partition) => inspectPartition(this.#connections.commands, partition)))
+  }
+
+  /** Stops to publish: waits for what is under way, stops the consumers, closes the connections. */
+  async close(): Promise<void> {
+    const { subscribers } = this.#dataSource
+    const position = subscribers.indexOf(this.#subscriber)
+    if (position >= 0) subscribers.splice(position, 1)
+    attached.delete(this.#dataSource)
+    await Promise.all([...this.#consumers].map((consumer) => consumer.stop()))
+    await this.#subscriber.settled()
+    await this.#connections.close()
+  }
+
+  #stream(name: string): StreamWriter {
+    const definition = this.#definitions.find((candidate) => candidate.stream === name)
+    if (definition === undefined) {
+      const known = this.#definitions.map(({ stream }) => stream).join(', ')
+      throw new RedstreamError('ENTITY', `there is no stream "${name}"; the indexed entities have: ${known}`)
+    }
+    return this.#writers.get(definition)!
+  }
+}
+
+function redisFrom(redis: RedisConnection | undefined): RedisConnection {
+  const connection = redis ?? process.env['REDIS_URL']
+  if (connection === undefined || connection === '') {
+    throw new RedstreamError('CONFIG', 'no Redis given: pass `redis` to Redstream.attach, or set REDIS_URL')
+  }
+  return connection
+}
