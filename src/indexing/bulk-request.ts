@@ -1,0 +1,55 @@
+/** One document to write or to delete, with the version that decides which of two writers is right. */
+export interface Operation {
+  readonly id: string
+  /** The ticket, as text: it is written as it is and never becomes a floating-point number. */
+  readonly version: string
+  /** JSON text of the document; undefined deletes it. */
+  readonly source: string | undefined
+}
+
+/** An operation on one index. */
+export interface TargetedOperation extends Operation {
+  /** The write alias of a physical index. */
+  readonly target: string
+}
+
+/** The body of one bulk request, and the operations in the order of its answers. */
+export interface BulkRequest {
+  readonly operations: readonly TargetedOperation[]
+  readonly body: string
+  readonly bytes: number
+}
+
+/**
+ * The lines of an operation. `external_gte` lets a lower version never overwrite a higher one, for deletes too:
+ * https://www.elastic.co/docs/reference/elasticsearch/rest-apis/document-apis, "Versioning".
+ */
+export function bulkLines({ target, id, version, source }: TargetedOperation): string {
+  const action = source === undefined ? 'delete' : 'index'
+  const header = `{"${action}":{"_index":${JSON.stringify(target)},"_id":${JSON.stringify(id)},"version":${version},"version_type":"external_gte"}}\n`
+  return source === undefined ? header : `${header}${source}\n`
+}
+
+/** Packs operations into requests of at most `maxBytes` each; an operation that is larger alone goes alone. */
+export function packRequests(operations: readonly TargetedOperation[], maxBytes: number): BulkRequest[] {
+  const requests: BulkRequest[] = []
+  let current: TargetedOperation[] = []
+  let lines: string[] = []
+  let bytes = 0
+  const close = (): void => {
+    if (current.length > 0) requests.push({ operations: current, body: lines.join(''), bytes })
+    current = []
+    lines = []
+    bytes = 0
+  }
+  for (const operation of operations) {
+    const text = bulkLines(operation)
+    const size = Buffer.byteLength(text)
+    if (bytes + size > maxBytes) close()
+    current.push(operation)
+    lines.push(text)
+    bytes += size
+  }
+  close()
+  return requests
+}

@@ -1,0 +1,123 @@
+import type { Client } from '@elastic/elasticsearch'
+import { z } from 'zod'
+
+import { packRequests, type BulkRequest, type TargetedOperation } from './bulk-request.ts'
+import { fateOf, type Answer, type Fate } from './fate.ts'
+
+/** What became of one operation. */
+export interface Outcome {
+  readonly operation: TargetedOperation
+  readonly fate: Fate
+  /** Elasticsearch's error type, or the kind of failure when there was no answer. */
+  readonly type?: string | undefined
+  /** For people; never decides anything. */
+  readonly reason?: string | undefined
+}
+
+export interface BulkWriterOptions {
+  readonly client: Client
+  /** Largest request in bytes; larger documents go alone. */
+  readonly maxBytes: number
+  /** Longest wait for an answer, in ms. */
+  readonly timeoutMs: number
+}
+
+const errorSchema = z.object({
+  type: z.string(),
+  reason: z.string().nullish(),
+  caused_by: z.object({ reason: z.string().nullish() }).nullish(),
+})
+const itemSchema = z.object({ status: z.number(), error: errorSchema.optional() })
+const responseSchema = z.object({ items: z.array(z.record(z.string(), itemSchema)) })
+
+/** Sends operations in bulk requests and says of every single one what became of it; it never rejects for an answer. */
+export class BulkWriter {
+  readonly #options: BulkWriterOptions
+
+  constructor(options: BulkWriterOptions) {
+    this.#options = options
+  }
+
+  /**
+   * @param mayStillSend - asked before each request; when it says no, the operations that are left come back as `wait`
+   */
+  async send(operations: readonly TargetedOperation[], mayStillSend: () => boolean): Promise<Outcome[]> {
+    const outcomes: Outcome[] = []
+    for (const request of packRequests(operations, this.#options.maxBytes)) {
+      outcomes.push(...(mayStillSend() ? await this.#request(request) : tooLate(request)))
+    }
+    return outcomes
+  }
+
+  async #request(request: BulkRequest): Promise<Outcome[]> {
+    let answer: Answer & { reason: string | undefined }
+    try {
+      const response = await this.#options.client.transport.request(
+        {
+          method: 'POST',
+          path: '/_bulk',
+          querystring: {
+            // A late write must not make an index anew that a reindex has dropped.
+            require_alias: true,
+            filter_path:
+              'items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason',
+          },
+          bulkBody: request.body,
+        },
+        // Refused items are sent again by the Consumer, with rows that are read anew.
+        { maxRetries: 0, requestTimeout: this.#options.timeoutMs },
+      )
+      return pair(request, response)
+    } catch (error) {
+      answer = answerOf(error)
+    }
+    const fate = fateOf(answer)
+    // A request that is refused as a whole, because it is too large or one of its lines is malformed: halves tell
+    // which document it is.
+    if (fate === 'poison' && request.operations.length > 1) {
+      const middle = Math.ceil(request.operations.length / 2)
+      const halves = [request.operations.slice(0, middle), request.operations.slice(middle)]
+      const outcomes: Outcome[] = []
+      for (const half of halves) {
+        for (const part of packRequests(half, Infinity)) outcomes.push(...(await this.#request(part)))
+      }
+      return outcomes
+    }
+    return request.operations.map((operation) => ({
+      operation,
+      fate,
+      type: answer.type ?? `http_${answer.status}`,
+      reason: answer.reason,
+    }))
+  }
+}
+
+function pair(request: BulkRequest, response: unknown): Outcome[] {
+  const { items } = responseSchema.parse(response)
+  if (items.length !== request.operations.length) {
+    throw new TypeError(
+      `Elasticsearch answered ${items.length} items for ${request.operations.length} operations`,
+    )
+  }
+  return request.operations.map((operation, i) => {
+    const [item] = Object.values(items[i]!)
+    if (item === undefined) throw new TypeError('Elasticsearch answered an empty item')
+    const { status, error } = item
+    const reason = [error?.reason, error?.caused_by?.reason].filter(Boolean).join(': ') || undefined
+    return { operation, fate: fateOf({ status, type: error?.type }), type: error?.type, reason }
+  })
+}
+
+/** What a failure of the whole request says; status 0 when there was no answer. */
+function answerOf(error: unknown): Answer & { reason: string | undefined } {
+  const reason = error instanceof Error ? error.message : String(error)
+  const parsed = z
+    .object({ statusCode: z.number(), body: z.object({ error: errorSchema }).optional().catch(undefined) })
+    .safeParse(error)
+  if (!parsed.success) return { status: 0, type: error instanceof Error ? error.name : undefined, reason }
+  return { status: parsed.data.statusCode, type: parsed.data.body?.error.type, reason }
+}
+
+function tooLate(request: BulkRequest): Outcome[] {
+  return request.operations.map((operation) => ({ operation, fate: 'wait', type: 'ticket_too_old' }))
+}

@@ -1,0 +1,209 @@
+import type { QueryRunner, SelectQueryBuilder, ObjectLiteral } from 'typeorm'
+
+import { RedstreamError } from '../../errors.ts'
+import type { Relation } from '../relation-tree.ts'
+import type { RawRow } from './hydration.ts'
+import type { Branch, Column, Shape } from './load-plan.ts'
+
+type Query = SelectQueryBuilder<ObjectLiteral>
+/** The values of one primary key, in the order of the primary columns. */
+export type KeyValues = readonly unknown[]
+
+// Where arrays cannot be a parameter, a query takes its keys as single ones. SQL Server allows 2,100 of them and
+// Oracle 1,000 values in a list; larger chunks gain nothing elsewhere.
+const maxValues = 1000
+
+/** Names of the parent's key in the rows of a to-many query. */
+export const parentNames = (columns: readonly Column[]): string[] => columns.map((_, index) => `p${index}`)
+/** Names of the target's key in the rows of {@link readPairs}. */
+export const targetNames = (columns: readonly Column[]): string[] => columns.map((_, index) => `k${index}`)
+
+/** Rows of a shape by their primary keys, with its to-one relations joined. Soft-deleted rows are left out. */
+export function readRows(queryRunner: QueryRunner, shape: Shape, keys: readonly KeyValues[]): Promise<RawRow[]> {
+  const { metadata, alias } = shape
+  return readByKeys(metadata.primaryColumns, alias, keys, () => selectShape(queryRunner, shape))
+}
+
+/** The children of a one-to-many relation, each with its parent's key, ordered by their own. */
+export function readChildren(
+  queryRunner: QueryRunner,
+  { relation, shape }: Branch,
+  parents: readonly KeyValues[],
+): Promise<RawRow[]> {
+  const key = relation.entityMetadata.primaryColumns
+  const inverse = relation.inverseRelation
+  if (!inverse) throw new Error(`${relation.entityMetadata.name}.${relation.propertyPath} has no inverse side`)
+  const own = foreignKeyOf(key, inverse.joinColumns)
+  const [columns, alias] = own ? [own, shape.alias] : [key, 'parent']
+  return readByKeys(columns, alias, parents, () => {
+    const query = selectShape(queryRunner, shape)
+    if (!own) query.innerJoin(`${shape.alias}.${inverse.propertyPath}`, 'parent')
+    addKey(query, alias, columns, parentNames(key))
+    return orderByKey(query, shape.identity)
+  })
+}
+
+/** Which parent holds which target of a many-to-many relation, ordered by the target's key. */
+export function readPairs(
+  queryRunner: QueryRunner,
+  { relation }: Branch,
+  parents: readonly KeyValues[],
+): Promise<RawRow[]> {
+  const key = relation.entityMetadata.primaryColumns
+  const targetKey = relation.inverseEntityMetadata.primaryColumns
+  const sides = junctionKeys(relation)
+  const [columns, alias] = sides ? [sides.parent, 'pair'] : [key, 'parent']
+  return readByKeys(columns, alias, parents, () => {
+    const query = sides
+      ? select(queryRunner).from(sides.table, 'pair')
+      : select(queryRunner)
+          .from(relation.entityMetadata.target as string, 'parent')
+          .innerJoin(`parent.${relation.propertyPath}`, 'target')
+    addKey(query, alias, columns, parentNames(key))
+    const names = targetNames(targetKey)
+    addKey(query, sides ? 'pair' : 'target', sides?.target ?? targetKey, names)
+    return orderByKey(query, names)
+  })
+}
+
+function junctionKeys(relation: Relation): { table: string; parent: Column[]; target: Column[] } | undefined {
+  const junction = relation.junctionEntityMetadata
+  if (!junction) return undefined
+  const { ownerColumns, inverseColumns, tablePath } = junction
+  const [near, far] = relation.isOwning ? [ownerColumns, inverseColumns] : [inverseColumns, ownerColumns]
+  const parent = foreignKeyOf(relation.entityMetadata.primaryColumns, near)
+  const target = foreignKeyOf(relation.inverseEntityMetadata.primaryColumns, far)
+  return parent && target && { table: tablePath, parent, target }
+}
+
+/**
+ * The foreign key in the order of the primary key that it refers to. Undefined when it refers to other columns, or
+ * when the database may hold values equal that have different texts (collations that ignore case, `1.0` and `1`,
+ * padded strings): then the other table is joined and the database itself says which row belongs to which. Without
+ * the join, PostgreSQL goes by the index of the foreign key; with it, it tends to read the whole table.
+ */
+export function foreignKeyOf(key: readonly Column[], columns: readonly Column[]): Column[] | undefined {
+  const ordered = key.flatMap(
+    (part) => columns.find((column) => column.referencedColumn?.databaseName === part.databaseName) ?? [],
+  )
+  return ordered.length === columns.length && ordered.length === key.length && ordered.every(isComparedByText)
+    ? ordered
+    : undefined
+}
+
+const exactTypes = new Set<unknown>([Number, 'int', 'integer', 'int2', 'int4', 'int8', 'smallint', 'bigint', 'uuid'])
+const exactTextTypes = new Set<unknown>([String, 'varchar', 'character varying', 'text'])
+
+function isComparedByText(column: Column): boolean {
+  if (exactTypes.has(column.type)) return true
+  return exactTextTypes.has(column.type) && column.entityMetadata.connection.options.type === 'postgres' && !column.collation
+}
+
+function select(queryRunner: QueryRunner): Query {
+  return (
+    queryRunner.manager
+      .createQueryBuilder()
+      .select([])
+      // A cached answer (`cache: { alwaysEnabled: true }`) would be older than the change that we are asked to index.
+      .cache(false)
+      .setOption('disable-global-order')
+  )
+}
+
+function selectShape(queryRunner: QueryRunner, shape: Shape): Query {
+  const query = select(queryRunner).from(shape.metadata.target as string, shape.alias)
+  addShape(query, shape)
+  return query
+}
+
+function addShape(query: Query, { alias, columns, toOne }: Shape): void {
+  for (const { column, name } of columns) {
+    // By its path TypeORM adds what the type needs (geometry as GeoJSON, the query of a virtual column).
+    if (column.isVirtual) query.addSelect(columnOf(query, alias, column), name)
+    else query.addSelect(`${alias}.${column.propertyPath}`, name)
+  }
+  for (const { relation, shape } of toOne) {
+    query.leftJoin(`${alias}.${relation.propertyPath}`, shape.alias)
+    addShape(query, shape)
+  }
+}
+
+function addKey(query: Query, alias: string, columns: readonly Column[], names: readonly string[]): void {
+  columns.forEach((column, index) => query.addSelect(columnOf(query, alias, column), names[index]))
+}
+
+function orderByKey(query: Query, names: readonly string[]): Query {
+  for (const name of names) query.addOrderBy(query.escape(name), 'ASC')
+  return query
+}
+
+function columnOf(query: Query, alias: string, column: Column): string {
+  return `${query.escape(alias)}.${query.escape(column.databaseName)}`
+}
+
+async function readByKeys(
+  columns: readonly Column[],
+  alias: string,
+  keys: readonly KeyValues[],
+  build: () => Query,
+): Promise<RawRow[]> {
+  const rows: RawRow[] = []
+  let query = build()
+  const names = columns.map((column) => columnOf(query, alias, column))
+  const arrays = takesArrays(query)
+  for (const chunk of chunksOf(keys, arrays && names.length === 1 ? keys.length : Math.floor(maxValues / names.length))) {
+    const { sql, parameters } = keyCondition(names, chunk, arrays)
+    for (const row of await run(query.where(sql, parameters), columns)) rows.push(row)
+    query = build()
+  }
+  return rows
+}
+
+/** The SQL condition for rows with one of the keys. */
+export function keyCondition(
+  names: readonly string[],
+  keys: readonly KeyValues[],
+  arrays: boolean,
+): { sql: string; parameters: Record<string, unknown> } {
+  const [name] = names
+  if (names.length === 1 && name !== undefined) {
+    const values = keys.map(([value]) => parameterOf(value))
+    return arrays
+      ? { sql: `${name} = ANY(:keys)`, parameters: { keys: values } }
+      : { sql: `${name} IN (:...keys)`, parameters: { keys: values } }
+  }
+  const parameters: Record<string, unknown> = {}
+  const alternatives = keys.map((key, row) => {
+    const parts = names.map((name, column) => {
+      parameters[`k${row}_${column}`] = parameterOf(key[column])
+      return `${name} = :k${row}_${column}`
+    })
+    return `(${parts.join(' AND ')})`
+  })
+  return { sql: alternatives.join(' OR '), parameters }
+}
+
+// pg can be told to parse bigints as such, and does not take them in arrays.
+function parameterOf(value: unknown): unknown {
+  return typeof value === 'bigint' ? value.toString() : value
+}
+
+function takesArrays(query: Query): boolean {
+  const type = query.connection.options.type
+  return type === 'postgres' || type === 'cockroachdb'
+}
+
+function chunksOf<T>(items: readonly T[], size: number): T[][] {
+  const chunks: T[][] = []
+  for (let start = 0; start < items.length; start += size) chunks.push(items.slice(start, start + size))
+  return chunks
+}
+
+async function run(query: Query, [column]: readonly Column[]): Promise<RawRow[]> {
+  try {
+    return await query.getRawMany<RawRow>()
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new RedstreamError('DATABASE', `Reading rows of ${column?.entityMetadata.name} failed: ${reason}`, { cause: error })
+  }
+}

@@ -1,0 +1,210 @@
+import type { Client, ClientOptions } from '@elastic/elasticsearch'
+import type { DataSource } from 'typeorm'
+
+import { resolveDefinitions } from '../definitions.ts'
+import { RedstreamError, isRedstreamError } from '../errors.ts'
+import type { IndexDefinition } from '../indexed.ts'
+import { checkElasticsearch, connectElasticsearch } from '../indexing/elasticsearch-connection.ts'
+import { currentTargets, initIndexes, type InitReport } from '../indexing/index-schema.ts'
+import type { Logger } from '../runtime/logger.ts'
+import type { Settings } from '../runtime/settings.ts'
+import type { Worker, WorkerKind } from '../runtime/worker.ts'
+import { RedisConnections, type RedisConnection } from '../streams/connection.ts'
+import { Consumer } from '../streams/consumer.ts'
+import { Delayer } from '../streams/delayer.ts'
+import { createGroup } from '../streams/group-member.ts'
+import { streamStatus, workerStatus, type StreamStatus, type WorkerStatus } from '../streams/inspect.ts'
+import { partitionsOf, type Partition } from '../streams/keys.ts'
+import { Trimmer } from '../streams/trimmer.ts'
+import { Indexer, indexGroup } from './indexer.ts'
+import { checkRelations } from './relation-tree.ts'
+
+/** How to reach Elasticsearch: a URL, options of the client (TLS, basic auth, API key), or a client of your own. */
+export type ElasticsearchConnection = string | ClientOptions | Client
+
+/** The configuration after files, flags and environment are put together. */
+export interface ResolvedConfig {
+  readonly dataSource: DataSource
+  readonly redis: RedisConnection
+  readonly elasticsearch: ElasticsearchConnection
+  readonly settings: Settings
+}
+
+/** What `redstream status --json` prints. */
+export interface Status {
+  streams: StreamStatus[]
+  workers: WorkerStatus[]
+}
+
+/** Everything that the command line needs of the sync: it owns the connections until `close`. */
+export interface Pipeline {
+  /**
+   * The workers of the given kinds; `streams` limits them to some streams.
+   *
+   * @throws RedstreamError USAGE when there is no such stream
+   */
+  workers(kinds: readonly WorkerKind[], streams?: readonly string[]): Worker[]
+  /** Creates what is missing: indices, aliases, consumer groups, and the list of write targets. */
+  init(): Promise<InitReport>
+  status(): Promise<Status>
+  close(): Promise<void>
+}
+
+interface Source {
+  readonly definition: IndexDefinition
+  readonly partitions: readonly Partition[]
+}
+
+/**
+ * Connects to the database, Redis and Elasticsearch.
+ *
+ * @throws RedstreamError DATABASE, REDIS, REDIS_UNAVAILABLE, ELASTICSEARCH, ELASTICSEARCH_UNAVAILABLE or ENTITY
+ */
+export async function openPipeline(config: ResolvedConfig, logger: Logger): Promise<Pipeline> {
+  const { dataSource, settings } = config
+  const initializedHere = await initialize(dataSource)
+  const connections = new RedisConnections(config.redis, settings.redisTimeoutMs, logger)
+  const elasticsearch = connectElasticsearch(config.elasticsearch, {
+    requestTimeoutMs: settings.requestTimeoutMs,
+  })
+  const close = async (): Promise<void> => {
+    await connections.close()
+    if (elasticsearch.owned) await elasticsearch.client.close()
+    if (initializedHere) await dataSource.destroy()
+  }
+  try {
+    const definitions = resolveDefinitions(dataSource)
+    definitions.forEach(checkRelations)
+    await Promise.all([connections.check(), checkElasticsearch(elasticsearch.client)])
+    const sources = definitions.map((definition) => ({
+      definition,
+      partitions: partitionsOf(settings.namespace, definition.stream, definition.partitions),
+    }))
+    return new OpenPipeline({ config, logger, connections, client: elasticsearch.client, sources, close })
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+interface Parts {
+  readonly config: ResolvedConfig
+  readonly logger: Logger
+  readonly connections: RedisConnections
+  readonly client: Client
+  readonly sources: readonly Source[]
+  readonly close: () => Promise<void>
+}
+
+class OpenPipeline implements Pipeline {
+  readonly #parts: Parts
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+  }
+
+  workers(kinds: readonly WorkerKind[], streams?: readonly string[]): Worker[] {
+    const sources = this.#select(streams)
+    return kinds.flatMap((kind) => sources.flatMap((source) => this.#workersOf(kind, source)))
+  }
+
+  async init(): Promise<InitReport> {
+    const { client, connections, sources } = this.#parts
+    const report = await initIndexes(
+      client,
+      sources.map(({ definition }) => definition),
+    )
+    for (const { definition, partitions } of sources) {
+      const targets = await currentTargets(client, definition)
+      for (const partition of partitions) {
+        await createGroup(connections.commands, partition, indexGroup)
+        await connections.commands.sadd(partition.keys.targets, ...targets)
+      }
+    }
+    return report
+  }
+
+  async status(): Promise<Status> {
+    const { connections, config, sources } = this.#parts
+    return {
+      streams: await Promise.all(
+        sources.map(({ partitions }) => streamStatus(connections.commands, partitions)),
+      ),
+      workers: await workerStatus(connections.commands, config.settings.namespace),
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#parts.close()
+  }
+
+  #select(streams: readonly string[] | undefined): readonly Source[] {
+    const { sources } = this.#parts
+    if (streams === undefined || streams.length === 0) return sources
+    return streams.map((name) => {
+      const source = sources.find(({ definition }) => definition.stream === name)
+      if (source === undefined) {
+        const known = sources.map(({ definition }) => definition.stream).join(', ')
+        throw new RedstreamError('USAGE', `there is no stream "${name}"; the indexed entities have: ${known}`)
+      }
+      return source
+    })
+  }
+
+  #workersOf(kind: WorkerKind, { definition, partitions }: Source): Worker[] {
+    const { config, connections, client, logger } = this.#parts
+    const { settings, dataSource } = config
+    const { namespace } = settings
+    const redis = connections.commands
+    switch (kind) {
+      case 'consumer': {
+        const indexer = new Indexer({ ...settings, dataSource, redis, client, definition, logger })
+        const handler = indexer.handle
+        return partitions.map(
+          (partition) =>
+            new Consumer({ ...settings, connections, partition, group: indexGroup, handler, logger }),
+        )
+      }
+      case 'delayer':
+        return [new Delayer({ redis, namespace, partitions, delayMs: settings.delayMs, logger })]
+      case 'trimmer': {
+        const { retentionMs, trimIntervalMs: intervalMs } = settings
+        return [
+          new Trimmer({
+            redis,
+            namespace,
+            partitions,
+            groups: [indexGroup],
+            retentionMs,
+            intervalMs,
+            logger,
+          }),
+        ]
+      }
+    }
+  }
+}
+
+/** Connects the DataSource unless the application has done so; true when it was done here. */
+async function initialize(dataSource: DataSource): Promise<boolean> {
+  if (dataSource.isInitialized) return false
+  try {
+    await dataSource.initialize()
+    return true
+  } catch (error) {
+    if (isRedstreamError(error)) throw error
+    const { host, port, database } = dataSource.options as {
+      host?: string
+      port?: number
+      database?: string
+    }
+    const where =
+      host === undefined ? dataSource.options.type : `${dataSource.options.type} at ${host}:${port ?? ''}`
+    const reason = error instanceof Error ? error.message || (error as { code?: string }).code : String(error)
+    throw new RedstreamError(
+      'DATABASE',
+      `the database "${database ?? ''}" (${where}) cannot be used: ${reason}; see the DataSource in the configuration`,
+      { cause: error },
+    )
+  }
+}
