@@ -16,10 +16,21 @@ export type RowKey = string
 /** Elasticsearch refuses a longer `_id` (bytes in UTF-8). */
 const maxKeyBytes = 512
 
-// JavaScript's Number stands for the driver's integer type in TypeORM.
-const integerTypes = new Set<unknown>([
-  Number, 'int', 'integer', 'int2', 'int4', 'int8', 'int64', 'tinyint', 'smallint', 'mediumint', 'bigint', 'unsigned big int',
-]) // prettier-ignore
+/** Column types of whole numbers; JavaScript's `Number` stands for the driver's integer type in TypeORM. */
+export const integerTypes: ReadonlySet<unknown> = new Set<unknown>([
+  Number,
+  'int',
+  'integer',
+  'int2',
+  'int4',
+  'int8',
+  'int64',
+  'tinyint',
+  'smallint',
+  'mediumint',
+  'bigint',
+  'unsigned big int',
+])
 
 /**
  * The key of a row.
@@ -95,7 +106,7 @@ export function keyText(column: Column, value: unknown): string | undefined {
   if (typeof value === 'string') return canonical(column, value)
   if (value instanceof Date) return dateText(column, value)
   if (value instanceof Uint8Array) return Buffer.from(value).toString('hex')
-  const text = String(value as string | number)
+  const text = (value as { toString(): string }).toString()
   if (text === '[object Object]' || Array.isArray(value))
     throw new RedstreamError(
       'ENTITY',

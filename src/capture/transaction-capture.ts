@@ -6,6 +6,8 @@ import { TransactionBuffer } from './transaction-buffer.ts'
 /** The writer of each indexed entity's stream. */
 export type Writers = ReadonlyMap<IndexDefinition, StreamWriter>
 
+const flushEveryMs = 2
+
 /**
  * One transaction as the streams see it.
  *
@@ -23,6 +25,7 @@ export class TransactionCapture {
   readonly #toMove = new Map<IndexDefinition, DelayEntry[]>()
   readonly #toWrite = new Map<IndexDefinition, Message[]>()
   #writes: Promise<unknown>[] = []
+  #lastFlush = -Infinity
 
   constructor(writers: Writers) {
     this.#writers = writers
@@ -40,8 +43,7 @@ export class TransactionCapture {
       return
     }
     this.#toWrite.set(definition, [message])
-    // TypeORM calls the hooks of all rows of a statement one after the other: they go in one command.
-    queueMicrotask(() => this.#flush(definition))
+    this.#scheduleFlush(definition)
   }
 
   /** A change that the commit makes true. */
@@ -82,12 +84,26 @@ export class TransactionCapture {
 
   /** After a rollback: the delay messages are needless. */
   async discard(): Promise<void> {
+    this.#toWrite.clear()
     await Promise.allSettled(this.#writes)
     await Promise.all(
       [...this.#entries, ...this.#toMove].map(([definition, entries]) =>
         this.#writer(definition).discard(entries),
       ),
     )
+  }
+
+  /**
+   * TypeORM calls the hooks of all rows of a statement one after the other: they go in one command. The statements of
+   * a long transaction share one every few milliseconds, because each command costs the application as much time as
+   * many ids.
+   */
+  #scheduleFlush(definition: IndexDefinition): void {
+    const flush = (): void => this.#flush(definition)
+    const now = performance.now()
+    if (now - this.#lastFlush < flushEveryMs) setTimeout(flush, flushEveryMs)
+    else queueMicrotask(flush)
+    this.#lastFlush = now
   }
 
   #flush(definition: IndexDefinition): void {

@@ -56,7 +56,7 @@ export async function loadRows<E extends ObjectLiteral>(
   if (wanted.size === 0) return result
   const queryRunner = dataSource.createQueryRunner('master')
   try {
-    await loadHalving(queryRunner, shape, [...wanted], result as LoadedRows)
+    await loadHalving(queryRunner, shape, [...wanted], result)
   } finally {
     await queryRunner.release()
   }

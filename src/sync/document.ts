@@ -90,8 +90,7 @@ function relationPart({ relation, children }: RelationNode): Part {
 /** The embedded entity that holds a property; undefined when there is none. */
 function holderOf(entity: ObjectLiteral, parents: readonly string[]): ObjectLiteral | undefined {
   let holder: ObjectLiteral | null | undefined = entity
-  for (const name of parents)
-    holder = (holder as ObjectLiteral | null | undefined)?.[name] as ObjectLiteral | null | undefined
+  for (const name of parents) holder = holder?.[name] as ObjectLiteral | null | undefined
   return holder ?? undefined
 }
 

@@ -193,17 +193,21 @@ async function initialize(dataSource: DataSource): Promise<boolean> {
     return true
   } catch (error) {
     if (isRedstreamError(error)) throw error
-    const { host, port, database } = dataSource.options as {
+    const { type, url, host, port, database } = dataSource.options as {
+      type: string
+      url?: string
       host?: string
       port?: number
       database?: string
     }
-    const where =
-      host === undefined ? dataSource.options.type : `${dataSource.options.type} at ${host}:${port ?? ''}`
+    const parts = url !== undefined && URL.canParse(url) ? new URL(url) : undefined
+    const name = database ?? parts?.pathname.slice(1) ?? ''
+    const place = [host ?? parts?.hostname, port ?? parts?.port].filter(Boolean).join(':')
+    const where = [type, place].filter(Boolean).join(' at ')
     const reason = error instanceof Error ? error.message || (error as { code?: string }).code : String(error)
     throw new RedstreamError(
       'DATABASE',
-      `the database "${database ?? ''}" (${where}) cannot be used: ${reason}; see the DataSource in the configuration`,
+      `the database "${name}" (${where}) cannot be used: ${reason}; see the DataSource in the configuration`,
       { cause: error },
     )
   }

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { DataSource, type EntityTarget } from 'typeorm'
 
 import { keyOf, keyProblem, parseKey, partitionOf } from '../../src/capture/row-key.ts'
@@ -27,8 +27,10 @@ class Unconnected extends DataSource {
 const dataSource = new Unconnected({ type: 'postgres', entities: keyEntities })
 beforeAll(() => dataSource.read())
 
-const key = (entity: EntityTarget<object>, id: unknown): string | undefined => keyOf(dataSource.getMetadata(entity), id)
-const parse = (entity: EntityTarget<object>, text: string): unknown => parseKey(dataSource.getMetadata(entity), text)
+const key = (entity: EntityTarget<object>, id: unknown): string | undefined =>
+  keyOf(dataSource.getMetadata(entity), id)
+const parse = (entity: EntityTarget<object>, text: string): unknown =>
+  parseKey(dataSource.getMetadata(entity), text)
 
 describe('keyOf', () => {
   test('takes a scalar, a map of ids, or an entity', () => {
@@ -46,7 +48,8 @@ describe('keyOf', () => {
   })
 
   test('is undefined if a part is missing', () => {
-    for (const id of [undefined, null, {}, { id: null }, { id: undefined }]) expect(key(Whole, id)).toBeUndefined()
+    for (const id of [undefined, null, {}, { id: null }, { id: undefined }])
+      expect(key(Whole, id)).toBeUndefined()
     for (const id of ['x', { a: 'x' }, { a: 'x', b: null }]) expect(key(Joined, id)).toBeUndefined()
     expect(key(Embedded, { key: { x: 1 } })).toBeUndefined()
     expect(key(Embedded, {})).toBeUndefined()
@@ -80,13 +83,18 @@ describe('keyOf', () => {
   })
 
   test('refuses objects without a text, which would all have the same key', () => {
-    expect(() => key(Whole, { id: { n: 1 } })).toThrow(/^Whole\.id is part of the primary key and holds an object/)
+    expect(() => key(Whole, { id: { n: 1 } })).toThrow(
+      /^Whole\.id is part of the primary key and holds an object/,
+    )
   })
 })
 
 describe('parseKey', () => {
   test('is the inverse of keyOf', () => {
-    const part = fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom('%', ':', '%3A', '%25', '%:', '::', ''))
+    const part = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.constantFrom('%', ':', '%3A', '%25', '%:', '::', ''),
+    )
     fc.assert(
       fc.property(part, part, (a, b) => {
         expect(parse(Joined, key(Joined, { a, b }) ?? '')).toEqual({ a, b })

@@ -1,4 +1,10 @@
-import type { EntityMetadata, EntitySubscriberInterface, LoadEvent, ObjectLiteral, QueryRunner } from 'typeorm'
+import type {
+  EntityMetadata,
+  EntitySubscriberInterface,
+  LoadEvent,
+  ObjectLiteral,
+  QueryRunner,
+} from 'typeorm'
 
 import type { Hydration } from './hydration.ts'
 
@@ -32,7 +38,11 @@ function listensTo(subscriber: EntitySubscriberInterface, { target }: EntityMeta
   return typeof heard === 'function' && Object.prototype.isPrototypeOf.call(heard, target)
 }
 
-function loadEvent(queryRunner: QueryRunner, metadata: EntityMetadata, entity: ObjectLiteral): LoadEvent<ObjectLiteral> {
+function loadEvent(
+  queryRunner: QueryRunner,
+  metadata: EntityMetadata,
+  entity: ObjectLiteral,
+): LoadEvent<ObjectLiteral> {
   const { connection, manager } = queryRunner
   return { connection, dataSource: connection, queryRunner, manager, entity, metadata }
 }

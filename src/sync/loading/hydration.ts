@@ -50,7 +50,10 @@ export class Hydration {
     if (!byIdentity) this.#loaded.set(shape, (byIdentity = new Map()))
     const known = byIdentity.get(identity)
     if (known) return known.entity
-    const recipe = this.#recipe(shape, shape.discriminator === undefined ? undefined : row[shape.discriminator])
+    const recipe = this.#recipe(
+      shape,
+      shape.discriminator === undefined ? undefined : row[shape.discriminator],
+    )
     const entity = this.#create(recipe, row)
     byIdentity.set(identity, { entity, recipe, key: shape.identity.map((name) => row[name]) })
     for (const branch of recipe.toOne) setRelation(entity, branch, this.entity(branch.shape, row))
@@ -102,5 +105,5 @@ function rawText(value: unknown): string | undefined {
   if (typeof value === 'string') return value
   if (value instanceof Date) return String(value.getTime())
   if (value instanceof Uint8Array) return Buffer.from(value).toString('hex')
-  return typeof value === 'object' ? JSON.stringify(value) : String(value as number)
+  return typeof value === 'object' ? JSON.stringify(value) : (value as number | bigint | boolean).toString()
 }

@@ -7,7 +7,16 @@ import type { KeyValues } from './queries.ts'
 
 type Metadata = Shape['metadata']
 
-const binaryTypes = new Set<unknown>(['bytea', 'blob', 'tinyblob', 'mediumblob', 'longblob', 'binary', 'varbinary', 'raw'])
+const binaryTypes = new Set<unknown>([
+  'bytea',
+  'blob',
+  'tinyblob',
+  'mediumblob',
+  'longblob',
+  'binary',
+  'varbinary',
+  'raw',
+])
 
 /**
  * The values by which the database finds the row of a key.
@@ -60,5 +69,12 @@ function candidates(column: Column, text: string): (() => unknown)[] {
   const asText = (): unknown => text
   const asBytes = (): unknown => Buffer.from(text, 'hex')
   if (!column.transformer && binaryTypes.has(column.type)) return [asBytes]
-  return [asText, () => Number(text), () => BigInt(text), () => new Date(text), () => text === 'true', asBytes]
+  return [
+    asText,
+    () => Number(text),
+    () => BigInt(text),
+    () => new Date(text),
+    () => text === 'true',
+    asBytes,
+  ]
 }

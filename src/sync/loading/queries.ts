@@ -1,5 +1,6 @@
 import type { QueryRunner, SelectQueryBuilder, ObjectLiteral } from 'typeorm'
 
+import { integerTypes } from '../../capture/row-key.ts'
 import { RedstreamError } from '../../errors.ts'
 import type { Relation } from '../relation-tree.ts'
 import type { RawRow } from './hydration.ts'
@@ -19,9 +20,13 @@ export const parentNames = (columns: readonly Column[]): string[] => columns.map
 export const targetNames = (columns: readonly Column[]): string[] => columns.map((_, index) => `k${index}`)
 
 /** Rows of a shape by their primary keys, with its to-one relations joined. Soft-deleted rows are left out. */
-export function readRows(queryRunner: QueryRunner, shape: Shape, keys: readonly KeyValues[]): Promise<RawRow[]> {
+export function readRows(
+  queryRunner: QueryRunner,
+  shape: Shape,
+  keys: readonly KeyValues[],
+): Promise<RawRow[]> {
   const { metadata, alias } = shape
-  return readByKeys(metadata.primaryColumns, alias, keys, () => selectShape(queryRunner, shape))
+  return readByKeys(queryRunner, metadata.primaryColumns, alias, keys, () => selectShape(queryRunner, shape))
 }
 
 /** The children of a one-to-many relation, each with its parent's key, ordered by their own. */
@@ -32,10 +37,11 @@ export function readChildren(
 ): Promise<RawRow[]> {
   const key = relation.entityMetadata.primaryColumns
   const inverse = relation.inverseRelation
-  if (!inverse) throw new Error(`${relation.entityMetadata.name}.${relation.propertyPath} has no inverse side`)
+  if (!inverse)
+    throw new Error(`${relation.entityMetadata.name}.${relation.propertyPath} has no inverse side`)
   const own = foreignKeyOf(key, inverse.joinColumns)
   const [columns, alias] = own ? [own, shape.alias] : [key, 'parent']
-  return readByKeys(columns, alias, parents, () => {
+  return readByKeys(queryRunner, columns, alias, parents, () => {
     const query = selectShape(queryRunner, shape)
     if (!own) query.innerJoin(`${shape.alias}.${inverse.propertyPath}`, 'parent')
     addKey(query, alias, columns, parentNames(key))
@@ -53,7 +59,7 @@ export function readPairs(
   const targetKey = relation.inverseEntityMetadata.primaryColumns
   const sides = junctionKeys(relation)
   const [columns, alias] = sides ? [sides.parent, 'pair'] : [key, 'parent']
-  return readByKeys(columns, alias, parents, () => {
+  return readByKeys(queryRunner, columns, alias, parents, () => {
     const query = sides
       ? select(queryRunner).from(sides.table, 'pair')
       : select(queryRunner)
@@ -82,7 +88,7 @@ function junctionKeys(relation: Relation): { table: string; parent: Column[]; ta
  * padded strings): then the other table is joined and the database itself says which row belongs to which. Without
  * the join, PostgreSQL goes by the index of the foreign key; with it, it tends to read the whole table.
  */
-export function foreignKeyOf(key: readonly Column[], columns: readonly Column[]): Column[] | undefined {
+function foreignKeyOf(key: readonly Column[], columns: readonly Column[]): Column[] | undefined {
   const ordered = key.flatMap(
     (part) => columns.find((column) => column.referencedColumn?.databaseName === part.databaseName) ?? [],
   )
@@ -91,12 +97,13 @@ export function foreignKeyOf(key: readonly Column[], columns: readonly Column[])
     : undefined
 }
 
-const exactTypes = new Set<unknown>([Number, 'int', 'integer', 'int2', 'int4', 'int8', 'smallint', 'bigint', 'uuid'])
-const exactTextTypes = new Set<unknown>([String, 'varchar', 'character varying', 'text'])
+// In PostgreSQL, equal texts of these types are the same text. MySQL keeps uuids as text, and ignores case.
+const exactInPostgres = new Set<unknown>([String, 'varchar', 'character varying', 'text', 'uuid'])
 
 function isComparedByText(column: Column): boolean {
-  if (exactTypes.has(column.type)) return true
-  return exactTextTypes.has(column.type) && column.entityMetadata.connection.options.type === 'postgres' && !column.collation
+  if (integerTypes.has(column.type)) return true
+  const { type } = column.entityMetadata.connection.options
+  return exactInPostgres.has(column.type) && type === 'postgres' && !column.collation
 }
 
 function select(queryRunner: QueryRunner): Query {
@@ -142,19 +149,26 @@ function columnOf(query: Query, alias: string, column: Column): string {
 }
 
 async function readByKeys(
+  { connection }: QueryRunner,
   columns: readonly Column[],
   alias: string,
   keys: readonly KeyValues[],
   build: () => Query,
 ): Promise<RawRow[]> {
+  const arrays = connection.options.type === 'postgres' || connection.options.type === 'cockroachdb'
+  const size = arrays && columns.length === 1 ? keys.length : Math.floor(maxValues / columns.length)
   const rows: RawRow[] = []
-  let query = build()
-  const names = columns.map((column) => columnOf(query, alias, column))
-  const arrays = takesArrays(query)
-  for (const chunk of chunksOf(keys, arrays && names.length === 1 ? keys.length : Math.floor(maxValues / names.length))) {
-    const { sql, parameters } = keyCondition(names, chunk, arrays)
-    for (const row of await run(query.where(sql, parameters), columns)) rows.push(row)
-    query = build()
+  try {
+    for (let start = 0; start < keys.length; start += size) {
+      const query = build()
+      const names = columns.map((column) => columnOf(query, alias, column))
+      const { sql, parameters } = keyCondition(names, keys.slice(start, start + size), arrays)
+      for (const row of await query.where(sql, parameters).getRawMany<RawRow>()) rows.push(row)
+    }
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    const name = columns[0]?.entityMetadata.name
+    throw new RedstreamError('DATABASE', `Reading rows of ${name} failed: ${reason}`, { cause: error })
   }
   return rows
 }
@@ -186,24 +200,4 @@ export function keyCondition(
 // pg can be told to parse bigints as such, and does not take them in arrays.
 function parameterOf(value: unknown): unknown {
   return typeof value === 'bigint' ? value.toString() : value
-}
-
-function takesArrays(query: Query): boolean {
-  const type = query.connection.options.type
-  return type === 'postgres' || type === 'cockroachdb'
-}
-
-function chunksOf<T>(items: readonly T[], size: number): T[][] {
-  const chunks: T[][] = []
-  for (let start = 0; start < items.length; start += size) chunks.push(items.slice(start, start + size))
-  return chunks
-}
-
-async function run(query: Query, [column]: readonly Column[]): Promise<RawRow[]> {
-  try {
-    return await query.getRawMany<RawRow>()
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new RedstreamError('DATABASE', `Reading rows of ${column?.entityMetadata.name} failed: ${reason}`, { cause: error })
-  }
 }
