@@ -18,7 +18,12 @@ export interface Answer {
 
 // Blocks that Elasticsearch or an operator sets for a while (disk full, read-only index): 403 or 429 by version.
 const passing = new Set(['cluster_block_exception', 'index_closed_exception', 'unavailable_shards_exception'])
-const missing = new Set(['index_not_found_exception', 'alias_not_found_exception'])
+// The index is gone, or the client does not fit the server (client 9 on a server 8): every document would fail.
+const hopeless = new Set([
+  'index_not_found_exception',
+  'alias_not_found_exception',
+  'media_type_header_exception',
+])
 
 /**
  * Decided by status and error type alone, never by the text of a message.
@@ -27,7 +32,7 @@ const missing = new Set(['index_not_found_exception', 'alias_not_found_exception
 export function fateOf({ status, type }: Answer): Fate {
   if (status >= 200 && status < 300) return 'applied'
   if (type !== undefined && passing.has(type)) return 'wait'
-  if (type !== undefined && missing.has(type)) return 'fatal'
+  if (type !== undefined && hopeless.has(type)) return 'fatal'
   switch (status) {
     case 0:
     case 408:

@@ -101,9 +101,11 @@ export class Indexer {
     const operations: Operation[] = []
     const burials = new Map<string, Burial>()
     for (const id of new Set([...ids, ...rows.keys()])) {
-      const problem = keyProblem(id) ?? invalid.get(id)?.message
-      if (problem !== undefined) {
-        burials.set(id, { id, type: 'invalid_key', reason: problem })
+      const problem = keyProblem(id)
+      const failure = invalid.get(id)
+      if (problem !== undefined || failure !== undefined) {
+        const type = problem === undefined ? 'unreadable_row' : 'invalid_key'
+        burials.set(id, { id, type, reason: problem ?? failure?.message ?? '' })
         continue
       }
       try {
@@ -118,7 +120,7 @@ export class Indexer {
         // The user's document() failed for this row: its neighbours are not concerned.
         burials.set(id, {
           id,
-          type: 'document',
+          type: 'document_failed',
           reason: error instanceof Error ? error.message : String(error),
         })
       }

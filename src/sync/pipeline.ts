@@ -109,11 +109,10 @@ class OpenPipeline implements Pipeline {
   }
 
   async init(): Promise<InitReport> {
-    const { client, connections, sources } = this.#parts
-    const report = await initIndexes(
-      client,
-      sources.map(({ definition }) => definition),
-    )
+    const { client, connections, config, sources } = this.#parts
+    const { ticketMaxAgeMs } = config.settings
+    const definitions = sources.map(({ definition }) => definition)
+    const report = await initIndexes(client, definitions, { ticketMaxAgeMs })
     for (const { definition, partitions } of sources) {
       const targets = await currentTargets(client, definition)
       for (const partition of partitions) {

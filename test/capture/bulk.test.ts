@@ -8,7 +8,9 @@ let all: string[]
 
 beforeEach(async () => {
   app = await captured()
-  const cities = await app.dataSource.manager.save(Array.from({ length: 30 }, (_, i) => app.city(`city ${i}`)))
+  const cities = await app.dataSource.manager.save(
+    Array.from({ length: 30 }, (_, i) => app.city(`city ${i}`)),
+  )
   all = cities.map(({ id }) => String(id))
   await app.space.redis().del(app.partition.keys.main)
 })
@@ -44,7 +46,9 @@ test('bulk queues the rows that matched before and those that match afterwards, 
 
 test('bulk inside a transaction is published after its commit, not before, whichever manager it was given', async () => {
   await app.dataSource.transaction(async (manager) => {
-    await app.redstream.bulk(app.City, everything, () => manager.update(app.City, everything, { population: 1 }))
+    await app.redstream.bulk(app.City, everything, () =>
+      manager.update(app.City, everything, { population: 1 }),
+    )
     expect(await app.ids('bulk')).toEqual([])
     await app.redstream.bulk(
       app.City,
@@ -61,7 +65,9 @@ test('bulk inside a transaction is published after its commit, not before, which
 
 test('bulk inside a transaction that is rolled back publishes nothing', async () => {
   const failed = app.dataSource.transaction(async (manager) => {
-    await app.redstream.bulk(app.City, everything, () => manager.update(app.City, everything, { population: 1 }))
+    await app.redstream.bulk(app.City, everything, () =>
+      manager.update(app.City, everything, { population: 1 }),
+    )
     throw new Error('no')
   })
   await expect(failed).rejects.toThrow('no')
@@ -73,7 +79,9 @@ test('bulk sees rows that only its own transaction has', async () => {
   let id: number | undefined
   await app.dataSource.transaction(async (manager) => {
     await app.redstream.bulk(app.City, { name: 'raw' }, async () => {
-      const rows = (await manager.query("INSERT INTO cities (name) VALUES ('raw') RETURNING id")) as { id: number }[]
+      const rows = await manager.query<{ id: number }[]>(
+        "INSERT INTO cities (name) VALUES ('raw') RETURNING id",
+      )
       id = rows[0]?.id
     })
   })
@@ -112,7 +120,10 @@ test('more rows than a page, in key order', async () => {
 test('producer.queue and producer.delay take ids, id maps and entities', async () => {
   const { producer } = app.redstream
   await producer.queue(app.City, 7)
-  await producer.queue(app.City, [{ id: 8 }, Object.assign(new app.City(), { id: 9, name: 'x', population: 0 })])
+  await producer.queue(app.City, [
+    { id: 8 },
+    Object.assign(new app.City(), { id: 9, name: 'x', population: 0 }),
+  ])
   await producer.delay(app.City, '10')
   expect(await app.ids('main')).toEqual(['7', '8', '9'])
   expect(await app.ids('delay')).toEqual(['10'])

@@ -51,7 +51,9 @@ describe('what a transaction publishes', () => {
   })
 
   test('save of 1,000 entities: one delay entry per 500 rows, one message per row', async () => {
-    const cities = await app.dataSource.manager.save(Array.from({ length: 1_000 }, (_, i) => app.city(`city ${i}`)))
+    const cities = await app.dataSource.manager.save(
+      Array.from({ length: 1_000 }, (_, i) => app.city(`city ${i}`)),
+    )
     expect(new Set(await app.ids('main'))).toEqual(new Set(cities.map(({ id }) => String(id))))
     expect(await app.ids('delay')).toEqual([])
   })
@@ -100,7 +102,9 @@ describe('what a transaction publishes', () => {
         }),
       ),
     )
-    const committed = results.flatMap((result) => (result.status === 'fulfilled' ? [String(result.value)] : []))
+    const committed = results.flatMap((result) =>
+      result.status === 'fulfilled' ? [String(result.value)] : [],
+    )
     expect(new Set(await app.ids('main'))).toEqual(new Set(committed))
     await expect.poll(() => app.ids('delay')).toEqual([])
   })
@@ -113,7 +117,9 @@ describe('what a transaction publishes', () => {
   })
 
   test('insert outside a transaction is published at once', async () => {
-    const { identifiers } = await app.dataSource.getRepository(app.City).insert([app.city('a'), app.city('b')])
+    const { identifiers } = await app.dataSource
+      .getRepository(app.City)
+      .insert([app.city('a'), app.city('b')])
     expect(await app.ids('main')).toEqual(identifiers.map(({ id }) => String(id)))
   })
 
@@ -146,7 +152,7 @@ describe('what a transaction publishes', () => {
   test('a backend that is killed before the commit loses nothing and publishes nothing', async () => {
     const failed = app.dataSource.transaction(async (manager) => {
       await manager.save(app.city('Rome'))
-      const [{ pid }] = (await manager.query('SELECT pg_backend_pid() AS pid')) as [{ pid: number }]
+      const [{ pid }] = await manager.query<[{ pid: number }]>('SELECT pg_backend_pid() AS pid')
       await app.dataSource.query('SELECT pg_terminate_backend($1)', [pid])
     })
     await expect(failed).rejects.toThrow()

@@ -80,7 +80,14 @@ describe('Redis away', () => {
     await redis.kill()
     await expect(app.dataSource.manager.save(app.city('Rome'))).rejects.toThrow()
     await redis.restart()
-    await expect.poll(() => app.dataSource.manager.save(app.city('Rome')).then(() => 'saved', () => 'failed')).toBe('saved')
+    await expect
+      .poll(() =>
+        app.dataSource.manager.save(app.city('Rome')).then(
+          () => 'saved',
+          () => 'failed',
+        ),
+      )
+      .toBe('saved')
     expect(await length(redis, app.partition.keys.main)).toBe(1)
   })
 
@@ -88,7 +95,9 @@ describe('Redis away', () => {
     app = await captured({ redis: redis.url })
     await app.redstream.close()
     await redis.kill()
-    await expect(Redstream.attach(app.dataSource, { redis: redis.url, logger: recordingLogger([]) })).rejects.toMatchObject({
+    await expect(
+      Redstream.attach(app.dataSource, { redis: redis.url, logger: recordingLogger([]) }),
+    ).rejects.toMatchObject({
       code: 'REDIS_UNAVAILABLE',
     })
     const locked = await startRedis({ password: 'right' })
@@ -96,7 +105,10 @@ describe('Redis away', () => {
       const wrong = new URL(locked.url)
       wrong.password = 'hunter2'
       const failure = Redstream.attach(app.dataSource, { redis: wrong.href, logger: recordingLogger([]) })
-      await expect(failure).rejects.toMatchObject({ code: 'REDIS', message: expect.stringContaining('refused the user or password') })
+      await expect(failure).rejects.toMatchObject({
+        code: 'REDIS',
+        message: expect.stringContaining('refused the user or password'),
+      })
       await expect(failure).rejects.not.toThrow(/hunter2/)
     } finally {
       await locked.stop()

@@ -55,8 +55,15 @@ test('a record whose document() throws, and one that Elasticsearch refuses, beco
   await app.redstream.drained()
   expect(await app.document(good!)).toEqual({ name: 'good', population: 1 })
   const letters = await app.space.redis().hgetall(app.partition.keys.deadLetters)
-  expect(JSON.parse(letters[String(bad)]!)).toMatchObject({ type: 'document', reason: 'no document for bad', attempts: 1 })
-  expect(JSON.parse(letters[String(large)]!)).toMatchObject({ type: 'document_parsing_exception', attempts: 1 })
+  expect(JSON.parse(letters[String(bad)]!)).toMatchObject({
+    type: 'document_failed',
+    reason: 'no document for bad',
+    attempts: 1,
+  })
+  expect(JSON.parse(letters[String(large)]!)).toMatchObject({
+    type: 'document_parsing_exception',
+    attempts: 1,
+  })
   expect(Object.keys(letters)).toHaveLength(2)
 
   // Mended rows take their letters away.
@@ -74,12 +81,20 @@ test('a counter that went backwards is raised above the index, and the document 
   await app.redstream.drained()
   const future = (Date.now() + 86_400_000) * 1_000
   const { client, index } = app
-  await client.index({ index, id: String(city.id), document: { name: 'from the future' }, version: future, version_type: 'external' })
+  await client.index({
+    index,
+    id: String(city.id),
+    document: { name: 'from the future' },
+    version: future,
+    version_type: 'external',
+  })
   await app.dataSource.manager.save(Object.assign(city, { name: 'Roma' }))
   await app.redstream.drained()
   expect(await app.document(city.id)).toMatchObject({ name: 'Roma' })
   expect(await app.version(city.id)).toBeGreaterThan(future)
-  expect(app.workerLog).toContainEqual(expect.objectContaining({ level: 'error', message: expect.stringContaining('ticket counter') }))
+  expect(app.workerLog).toContainEqual(
+    expect.objectContaining({ level: 'error', message: expect.stringContaining('ticket counter') }),
+  )
 })
 
 test('Redis that lost the targets learns them from Elasticsearch', async () => {
@@ -109,10 +124,14 @@ test('several consumers on one stream leave every document equal to its row', as
   app.start('consumer')
   app.start('consumer')
   app.start('consumer')
-  const cities = await app.dataSource.manager.save(Array.from({ length: 50 }, (_, i) => app.city(`city ${i}`)))
+  const cities = await app.dataSource.manager.save(
+    Array.from({ length: 50 }, (_, i) => app.city(`city ${i}`)),
+  )
   for (let round = 1; round <= 10; round++) {
     await Promise.all(
-      cities.map((city) => app.dataSource.manager.save(Object.assign(city, { population: city.population + round }))),
+      cities.map((city) =>
+        app.dataSource.manager.save(Object.assign(city, { population: city.population + round })),
+      ),
     )
   }
   await app.redstream.drained()
