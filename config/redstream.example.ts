@@ -1,0 +1,60 @@
+import { DataSource } from 'typeorm'
+import { defineConfig } from 'redstream'
+
+// Every setting with its default; copy what you change to config/redstream.ts. docs/reference/options.md says more.
+export default defineConfig({
+  // The application's DataSource, or a function that makes it: import it from your application.
+  dataSource: new DataSource({ type: 'postgres', url: process.env['DATABASE_URL'] ?? '', entities: [] }),
+
+  // A URL, options of ioredis (TLS, ACL user, Sentinel), or { cluster: [{ host, port }], options }.
+  redis: process.env['REDIS_URL'] ?? 'redis://localhost:6379',
+
+  // A URL, or options of the Elasticsearch client (TLS, basic auth, API key).
+  elasticsearch: process.env['ELASTICSEARCH_URL'] ?? 'http://localhost:9200',
+
+  // Prefix of every Redis key, for applications that share a Redis; the application's side needs the same.
+  namespace: '',
+
+  delay: {
+    // Age at which a delay message is re-queued. Must be longer than the longest transaction, from its first save to
+    // the end of its commit: a shorter one can lose a change. `delay: '5m'` is the short form.
+    after: '5m',
+    // 'orphaned': only delay messages that no publish removed; 'always': all of them, which indexes everything twice.
+    requeue: 'orphaned',
+  },
+
+  // How long messages stay in the main stream at least, even when every group is done with them.
+  retention: 0,
+
+  // Pause between two passes of the trimmer.
+  trimInterval: '1s',
+
+  // Messages that a consumer reads at once.
+  batchSize: 1_000,
+
+  // Batches in flight per consumer; each uses a connection of the DataSource's pool.
+  concurrency: 4,
+
+  // Largest bulk request; a batch with more is sent in several.
+  bulkBytes: '8mb',
+
+  // A consumer without a heartbeat for this long counts as dead, and others take its messages over.
+  takeOverAfter: '2s',
+
+  // A batch that took its ticket longer ago is read again instead of sent. At most half of the index setting
+  // gc_deletes (1h).
+  ticketMaxAge: '10m',
+
+  // When Redis does not accept the delay message of a write: 'reject' fails the write before its commit, 'accept' logs
+  // a warning, and the change may be missing in the index.
+  onUnavailable: 'reject',
+
+  // On a write that names no ids (update with criteria, query builder): 'warn', 'throw' or 'ignore'.
+  uncaptured: 'warn',
+
+  // Longest wait for an answer of Redis; it bounds what a save waits before its commit.
+  redisTimeout: '5s',
+
+  // Longest wait for an answer of Elasticsearch.
+  requestTimeout: '30s',
+})

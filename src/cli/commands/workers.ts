@@ -1,0 +1,77 @@
+import type { Command } from 'commander'
+
+import type { WorkerKind } from '../../runtime/worker.ts'
+import type { CommonOptions } from '../context.ts'
+import type { Finish } from '../program.ts'
+import { addSettingFlags } from '../setting-flags.ts'
+import { untilSignalled } from '../signals.ts'
+import { supervise } from '../supervise.ts'
+
+interface WorkerOptions extends CommonOptions {
+  readonly stream?: readonly string[]
+}
+
+const commands: readonly { name: string; kinds: readonly WorkerKind[]; does: string; example: string }[] = [
+  {
+    name: 'run',
+    kinds: ['consumer', 'delayer', 'trimmer'],
+    does: 'run every worker in one process',
+    example: 'run --config config/redstream.ts --concurrency 8',
+  },
+  {
+    name: 'consumer',
+    kinds: ['consumer'],
+    does: 'write changes to Elasticsearch; any number of processes share the work',
+    example: 'consumer --stream cities --batch-size 500',
+  },
+  {
+    name: 'delayer',
+    kinds: ['delayer'],
+    does: 're-queue delay messages that a dead process left behind; any number may run',
+    example: 'delayer --delay 10m',
+  },
+  {
+    name: 'trimmer',
+    kinds: ['trimmer'],
+    does: 'trim the streams by what every group is done with; any number may run',
+    example: 'trimmer --retention 1h --trim-interval 5s',
+  },
+]
+
+/** `run`, and one command for each kind of worker. */
+export function addWorkers(program: Command, finish: Finish): void {
+  for (const { name, kinds, does, example } of commands) {
+    const command = program
+      .command(name)
+      .description(does)
+      .option('--stream <name...>', 'only these streams (default: all)')
+      .action(async (_, command: Command) => finish(await work(kinds, command.optsWithGlobals())))
+    addSettingFlags(command, kinds).addHelpText(
+      'after',
+      `
+SIGINT and SIGTERM finish the batches in flight; a second signal ends the process at once, with exit code 1.
+
+Examples:
+  $ redstream ${name}
+  $ redstream ${example}`,
+    )
+  }
+}
+
+async function work(kinds: readonly WorkerKind[], options: WorkerOptions): Promise<number> {
+  const { withPipeline } = await import('../context.ts')
+  return withPipeline(options, async (pipeline, logger) => {
+    const workers = pipeline.workers(kinds, options.stream)
+    const names = workers.map(({ kind, name }) => `${kind} ${name}`)
+    const good = await untilSignalled(
+      async (signal) => {
+        logger.info({ workers: names }, `${workers.length} workers are running`)
+        return supervise(workers, signal, logger)
+      },
+      (signal) =>
+        logger.info({ signal }, `${signal}: finishing the batches in flight; a second one ends at once`),
+    )
+    logger.info({}, 'all workers have stopped')
+    return good ? 0 : 1
+  })
+}

@@ -1,0 +1,48 @@
+import { readFileSync } from 'node:fs'
+
+import { Command, Option as Flag } from 'commander'
+
+import { logLevels } from '../runtime/pino-logger.ts'
+import { addInit } from './commands/init.ts'
+import { addStatus } from './commands/status.ts'
+import { addWorkers } from './commands/workers.ts'
+
+/** Called by a command that is done, with the exit code. */
+export type Finish = (exitCode: number) => void
+
+/**
+ * The command line with all its commands. Nothing here ends the process: what commander would end it for is thrown as
+ * a CommanderError, after it was printed.
+ */
+export function createProgram(finish: Finish): Command {
+  const program = new Command('redstream')
+    .description(
+      'Keeps Elasticsearch in step with the database of a TypeORM application, through Redis Streams.',
+    )
+    .version(version(), '--version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      outputError: (text, write) => write(text.replace(/^error: /, 'redstream: ')),
+    })
+    .exitOverride()
+    .option('--config <file>', 'configuration file (default: config/redstream.ts, .js or .mjs)')
+    .addOption(
+      new Flag('--log-level <level>', 'least important level that is logged, on stderr')
+        .choices(logLevels)
+        .env('REDSTREAM_LOG_LEVEL')
+        .default('info'),
+    )
+    .addHelpText('after', '\nExit codes: 0 done, 1 failed, 2 wrong usage or configuration.')
+  addWorkers(program, finish)
+  addInit(program, finish)
+  addStatus(program, finish)
+  return program
+}
+
+function version(): string {
+  // From src/cli and from dist/cli alike.
+  const file = new URL('../../package.json', import.meta.url)
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
+}

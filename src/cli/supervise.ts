@@ -1,0 +1,33 @@
+import type { Logger } from '../runtime/logger.ts'
+import type { Worker } from '../runtime/worker.ts'
+
+/**
+ * Runs workers side by side until `signal` aborts. When one of them cannot go on, the others are stopped too: whoever
+ * started the process shall see that it ended, and start it again.
+ *
+ * @returns whether every worker ran until it was stopped
+ */
+export async function supervise(
+  workers: readonly Worker[],
+  signal: AbortSignal,
+  logger: Logger,
+): Promise<boolean> {
+  const failure = new AbortController()
+  const stop = AbortSignal.any([signal, failure.signal])
+  const run = async (worker: Worker): Promise<void> => {
+    const { kind, name } = worker
+    try {
+      await worker.run(stop)
+      if (stop.aborted) return
+      logger.error({ kind, worker: name }, `the ${kind} ${name} ended by itself; stopping the others`)
+    } catch (error) {
+      logger.error(
+        { kind, worker: name, err: error },
+        `the ${kind} ${name} cannot go on; stopping the others`,
+      )
+    }
+    failure.abort()
+  }
+  await Promise.all(workers.map(run))
+  return !failure.signal.aborted
+}

@@ -1,0 +1,36 @@
+export { Indexed } from './indexed.ts'
+export type { DocumentBody, IndexedOptions, Mappings } from './indexed.ts'
+export { Redstream } from './redstream.ts'
+export type { AttachOptions, RunningConsumer } from './redstream.ts'
+export { defineConfig } from './runtime/config.ts'
+export type { RedstreamConfig } from './runtime/config.ts'
+export type { Settings, SettingsInput } from './runtime/settings.ts'
+export type { Logger } from './runtime/logger.ts'
+export type { Worker, WorkerKind } from './runtime/worker.ts'
+export { Producer } from './capture/producer.ts'
+export type { BulkOptions, Delayed, EntityOrId } from './capture/producer.ts'
+export type { Where } from './capture/key-pages.ts'
+export { Consumer } from './streams/consumer.ts'
+export type { ConsumerOptions } from './streams/consumer.ts'
+export { Delayer } from './streams/delayer.ts'
+export type { DelayerOptions } from './streams/delayer.ts'
+export { Trimmer } from './streams/trimmer.ts'
+export type { TrimmerOptions, TrimResult } from './streams/trimmer.ts'
+export { RedisConnections } from './streams/connection.ts'
+export type { RedisConnection } from './streams/connection.ts'
+export { partitionsOf } from './streams/keys.ts'
+export type { Lane, Partition, PartitionKeys } from './streams/keys.ts'
+export type { Batch, BatchHandler, BatchResult } from './streams/batch.ts'
+export type { Message } from './streams/message.ts'
+export type { WaitOptions } from './streams/stream-writer.ts'
+export type {
+  GroupInspection,
+  LaneInspection,
+  LaneStatus,
+  PartitionInspection,
+  StreamStatus,
+  WorkerStatus,
+} from './streams/inspect.ts'
+export type { ElasticsearchConnection, Status } from './sync/pipeline.ts'
+export { RedstreamError, errorCodes } from './errors.ts'
+export type { ErrorCode } from './errors.ts'

@@ -1,0 +1,145 @@
+import { closest, distance } from 'fastest-levenshtein'
+import { z } from 'zod'
+
+import { RedstreamError } from '../errors.ts'
+import { parseValue } from './option-values.ts'
+import { options, type Option } from './options.ts'
+
+/** The settings as the configuration file and `Redstream.attach` take them. Every one has a default. */
+export interface SettingsInput {
+  /** Prefix of every Redis key, for applications that share a Redis. Default: none. */
+  namespace?: string | undefined
+  /**
+   * Age at which a delay message is re-queued, in ms or as `'5m'`. Must be longer than the longest transaction.
+   * Default: `'5m'`. With `requeue: 'always'` every delay message is re-queued, as the gem does, so that everything is
+   * indexed twice; default: `'orphaned'`, only those that no publish removed.
+   */
+  delay?:
+    | string
+    | number
+    | { after?: string | number | undefined; requeue?: 'orphaned' | 'always' | undefined }
+    | undefined
+  /** How long messages stay in the main stream at least, in ms or as `'1h'`. Default: 0. */
+  retention?: string | number | undefined
+  /** Pause between two passes of the trimmer, in ms or as text. Default: `'1s'`. */
+  trimInterval?: string | number | undefined
+  /** Messages that a consumer reads at once, 1 to 10,000. Default: 1,000. */
+  batchSize?: number | undefined
+  /** Batches in flight per consumer, 1 to 64; each uses a database connection. Default: 4. */
+  concurrency?: number | undefined
+  /** Largest bulk request, in bytes or as `'8mb'` (1 kb is 1,024 bytes). Default: `'8mb'`. */
+  bulkBytes?: string | number | undefined
+  /** A consumer without a heartbeat for this long is dead, in ms or as text. Default: `'2s'`. */
+  takeOverAfter?: string | number | undefined
+  /** A batch with an older ticket is read again instead of sent, in ms or as text. Default: `'10m'`. */
+  ticketMaxAge?: string | number | undefined
+  /** When Redis does not accept the delay message of a write: fail the write, or log a warning. Default: `'reject'`. */
+  onUnavailable?: 'reject' | 'accept' | undefined
+  /** On a write that names no ids (update with criteria, query builder). Default: `'warn'`. */
+  uncaptured?: 'warn' | 'throw' | 'ignore' | undefined
+  /** Longest wait for an answer of Redis, in ms or as text. Default: `'5s'`. */
+  redisTimeout?: string | number | undefined
+  /** Longest wait for an answer of Elasticsearch, in ms or as text. Default: `'30s'`. */
+  requestTimeout?: string | number | undefined
+}
+
+type SettingName = keyof typeof options
+
+const optionOf: Readonly<Record<SettingName, Option>> = options
+const names = Object.keys(optionOf) as SettingName[]
+
+// `delay: '5m'` is short for `delay: { after: '5m' }`.
+const pathOf = (name: SettingName): string[] =>
+  name === 'delayMs' ? ['delay', 'after'] : optionOf[name].key.split('.')
+
+const values = Object.fromEntries(names.map((name) => [name, valueSchema(optionOf[name])])) as Record<
+  SettingName,
+  ReturnType<typeof valueSchema>
+>
+
+const settingsSchema = z.strictObject({
+  ...Object.fromEntries(
+    names.filter((name) => pathOf(name).length === 1).map((name) => [optionOf[name].key, values[name]]),
+  ),
+  delay: z.preprocess(
+    (raw) => (isRecord(raw) ? raw : { after: raw }),
+    z.strictObject({ after: values.delayMs, requeue: values.requeue }),
+  ),
+})
+
+/**
+ * Reads the settings of a configuration file.
+ *
+ * @param input - the file's object without `otherKeys`
+ * @param source - the file's name, for messages
+ * @param otherKeys - what the file may hold beside the settings, for suggestions
+ * @throws RedstreamError CONFIG that names every unknown key and every value that is not allowed
+ */
+export function readSettings(
+  input: unknown,
+  source: string,
+  otherKeys: readonly string[],
+): Partial<Record<SettingName, string | number>> {
+  const result = settingsSchema.safeParse(input)
+  if (!result.success) {
+    const problems = result.error.issues.flatMap((issue) => problemsOf(issue, { input, source, otherKeys }))
+    throw new RedstreamError('CONFIG', problems.join('\n'))
+  }
+  return Object.fromEntries(names.map((name) => [name, valueAt(result.data, pathOf(name))]))
+}
+
+function valueSchema(option: Option) {
+  return z
+    .unknown()
+    .transform((raw, context) => {
+      if (raw === undefined) return undefined
+      const parsed = parseValue(option, raw)
+      if ('value' in parsed) return parsed.value
+      context.addIssue({ code: 'custom', message: `is not allowed: it takes ${parsed.allowed}` })
+      return z.NEVER
+    })
+    .optional()
+}
+
+function problemsOf(
+  issue: z.core.$ZodIssue,
+  { input, source, otherKeys }: { input: unknown; source: string; otherKeys: readonly string[] },
+): string[] {
+  const path = issue.path.map(String)
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => unknownKey([...path, key].join('.'), source, otherKeys))
+  }
+  if (path.length === 0) return [`${source} holds no settings but ${describe(input)}`]
+  const shorthand = path[0] === 'delay' && !isRecord((input as { delay?: unknown }).delay)
+  const shown = shorthand ? ['delay'] : path
+  return [`${shown.join('.')} ${describe(valueAt(input, shown))} in ${source} ${issue.message}`]
+}
+
+/** What to say of a key that the configuration does not have. */
+function unknownKey(key: string, source: string, otherKeys: readonly string[]): string {
+  const known = [...otherKeys, ...names.map((name) => optionOf[name].key), 'delay.after']
+  const nearest = closest(key, known)
+  // A third of the letters may be wrong, of a long word no more than three.
+  const near = distance(key.toLowerCase(), nearest.toLowerCase()) <= Math.min(3, Math.ceil(key.length / 3))
+  const nested = known.find((name) => name.endsWith(`.${key}`))
+  const suggestion = nested ?? (near ? nearest : undefined)
+  const advice = suggestion === undefined ? `known are ${known.join(', ')}` : `did you mean "${suggestion}"?`
+  return `unknown key "${key}" in ${source}: ${advice}`
+}
+
+function valueAt(value: unknown, path: readonly string[]): string | number | undefined {
+  return path.reduce<unknown>(
+    (current, key) => (isRecord(current) ? current[key] : undefined),
+    value,
+  ) as ReturnType<typeof valueAt>
+}
+
+function describe(value: unknown): string {
+  if (Array.isArray(value)) return 'an array'
+  if (isRecord(value)) return 'an object'
+  return JSON.stringify(value) ?? `a ${typeof value}`
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

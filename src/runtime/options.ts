@@ -1,0 +1,220 @@
+import type { WorkerKind } from './worker.ts'
+
+/** Who reads a setting: the application's side (`Redstream.attach`), a kind of worker, or a command. */
+export type Reader = 'application' | WorkerKind | 'init' | 'status'
+
+interface OptionBase<T> {
+  /** Its place in the configuration file. */
+  readonly key: string
+  /** Without the dashes; undefined when no command reads it. */
+  readonly flag?: string
+  readonly env: string
+  readonly default: T
+  readonly usedBy: readonly Reader[]
+  /** One sentence. */
+  readonly meaning: string
+  /** What goes wrong with a bad value. */
+  readonly danger?: string
+}
+
+/** A whole number: of milliseconds for `duration`, of bytes for `bytes`. */
+export interface NumberOption extends OptionBase<number> {
+  readonly kind: 'duration' | 'integer' | 'bytes'
+  readonly min: number
+  readonly max: number
+}
+
+export interface ChoiceOption<T extends string = string> extends OptionBase<T> {
+  readonly kind: 'choice'
+  readonly choices: readonly T[]
+}
+
+export interface TextOption extends OptionBase<string> {
+  readonly kind: 'text'
+  readonly pattern: RegExp
+  /** What the pattern allows, in words. */
+  readonly allowed: string
+}
+
+/** One row of the table. */
+export type Option = NumberOption | ChoiceOption | TextOption
+
+const second = 1_000
+const minute = 60 * second
+const day = 24 * 60 * minute
+const mebibyte = 1024 * 1024
+const everyCommand: readonly Reader[] = ['consumer', 'delayer', 'trimmer', 'init', 'status']
+const everyone: readonly Reader[] = ['application', ...everyCommand]
+
+/**
+ * Every setting, by its name in `Settings`: what parses the configuration file, the flags and the environment, and what
+ * the help texts and `docs/reference/options.md` are made from.
+ */
+export const options = {
+  namespace: {
+    key: 'namespace',
+    flag: 'namespace',
+    env: 'REDSTREAM_NAMESPACE',
+    kind: 'text',
+    default: '',
+    // Braces would change the hash tag, and with it the cluster slot of the keys.
+    pattern: /^[^\s{}]{0,100}$/,
+    allowed: 'up to 100 characters without spaces and braces',
+    usedBy: everyone,
+    meaning: 'Prefix of every Redis key, for applications that share a Redis.',
+    danger:
+      'Application and workers must use the same; after a change, messages under the old prefix are not seen.',
+  },
+  delayMs: {
+    key: 'delay',
+    flag: 'delay',
+    env: 'REDSTREAM_DELAY',
+    kind: 'duration',
+    default: 5 * minute,
+    min: 1,
+    max: 30 * day,
+    usedBy: ['delayer'],
+    meaning:
+      'Age at which a delay message is re-queued, which heals what a process left behind that died between commit and publish.',
+    danger:
+      'Must be longer than the longest transaction, from its first save to the end of its commit: a shorter one can lose a change.',
+  },
+  requeue: {
+    key: 'delay.requeue',
+    env: 'REDSTREAM_REQUEUE',
+    kind: 'choice',
+    choices: ['orphaned', 'always'],
+    default: 'orphaned',
+    usedBy: ['application'],
+    meaning:
+      'Which delay messages are re-queued: only those that no publish removed, or every one, as the gem redstream does.',
+    danger: 'With "always" everything is indexed twice.',
+  },
+  retentionMs: {
+    key: 'retention',
+    flag: 'retention',
+    env: 'REDSTREAM_RETENTION',
+    kind: 'duration',
+    default: 0,
+    min: 0,
+    max: 365 * day,
+    usedBy: ['trimmer'],
+    meaning: 'How long messages stay in the main stream at least, even when every group is done with them.',
+    danger: 'Redis holds them in memory.',
+  },
+  trimIntervalMs: {
+    key: 'trimInterval',
+    flag: 'trim-interval',
+    env: 'REDSTREAM_TRIM_INTERVAL',
+    kind: 'duration',
+    default: second,
+    min: 10,
+    max: day,
+    usedBy: ['trimmer'],
+    meaning: 'Pause between two passes of the trimmer.',
+  },
+  batchSize: {
+    key: 'batchSize',
+    flag: 'batch-size',
+    env: 'REDSTREAM_BATCH_SIZE',
+    kind: 'integer',
+    default: 1_000,
+    min: 1,
+    max: 10_000,
+    usedBy: ['application', 'consumer'],
+    meaning: 'Messages that a consumer reads at once.',
+  },
+  concurrency: {
+    key: 'concurrency',
+    flag: 'concurrency',
+    env: 'REDSTREAM_CONCURRENCY',
+    kind: 'integer',
+    default: 4,
+    min: 1,
+    max: 64,
+    usedBy: ['application', 'consumer'],
+    meaning: 'Batches in flight per consumer, so that loading one overlaps with indexing another.',
+    danger: 'Each batch in flight uses a database connection; the pool of the DataSource must have as many.',
+  },
+  bulkBytes: {
+    key: 'bulkBytes',
+    flag: 'bulk-bytes',
+    env: 'REDSTREAM_BULK_BYTES',
+    kind: 'bytes',
+    default: 8 * mebibyte,
+    min: 64 * 1024,
+    max: 100 * mebibyte,
+    usedBy: ['consumer'],
+    meaning: 'Largest bulk request; a batch with more is sent in several.',
+    danger: 'Elasticsearch refuses requests above its http.max_content_length (100 MB by default).',
+  },
+  takeOverAfterMs: {
+    key: 'takeOverAfter',
+    flag: 'take-over-after',
+    env: 'REDSTREAM_TAKE_OVER_AFTER',
+    kind: 'duration',
+    default: 2 * second,
+    min: second,
+    max: 60 * minute,
+    usedBy: ['application', 'consumer'],
+    meaning:
+      'A consumer without a heartbeat for this long counts as dead, and others take its messages over.',
+    danger: 'A false alarm does no harm but costs the work twice.',
+  },
+  ticketMaxAgeMs: {
+    key: 'ticketMaxAge',
+    flag: 'ticket-max-age',
+    env: 'REDSTREAM_TICKET_MAX_AGE',
+    kind: 'duration',
+    default: 10 * minute,
+    min: second,
+    max: 30 * minute,
+    usedBy: ['consumer', 'init'],
+    meaning: 'A batch that took its ticket longer ago is read again instead of sent.',
+    danger:
+      'Must be at most half of the index setting gc_deletes (1h): a later write could bring a deleted document back.',
+  },
+  onUnavailable: {
+    key: 'onUnavailable',
+    env: 'REDSTREAM_ON_UNAVAILABLE',
+    kind: 'choice',
+    choices: ['reject', 'accept'],
+    default: 'reject',
+    usedBy: ['application'],
+    meaning:
+      'What a write does when Redis does not accept its delay message: "reject" fails it before the commit, "accept" logs a warning.',
+    danger: 'With "accept" such a change is missing in the index until the row is written again.',
+  },
+  uncaptured: {
+    key: 'uncaptured',
+    env: 'REDSTREAM_UNCAPTURED',
+    kind: 'choice',
+    choices: ['warn', 'throw', 'ignore'],
+    default: 'warn',
+    usedBy: ['application'],
+    meaning: 'What happens on a write that names no ids (update with criteria, query builder).',
+    danger: 'With "warn" and "ignore" the write itself is not indexed; wrap it in bulk.',
+  },
+  redisTimeoutMs: {
+    key: 'redisTimeout',
+    flag: 'redis-timeout',
+    env: 'REDSTREAM_REDIS_TIMEOUT',
+    kind: 'duration',
+    default: 5 * second,
+    min: 10,
+    max: 10 * minute,
+    usedBy: everyone,
+    meaning: 'Longest wait for an answer of Redis, so that a save never holds its transaction for ever.',
+  },
+  requestTimeoutMs: {
+    key: 'requestTimeout',
+    flag: 'request-timeout',
+    env: 'REDSTREAM_REQUEST_TIMEOUT',
+    kind: 'duration',
+    default: 30 * second,
+    min: 100,
+    max: 60 * minute,
+    usedBy: everyCommand,
+    meaning: 'Longest wait for an answer of Elasticsearch.',
+  },
+} as const satisfies Record<string, Option>
