@@ -45,6 +45,10 @@ export default defineConfig({
   // gc_deletes (1h).
   ticketMaxAge: '10m',
 
+  // Most dead letters that a partition of a stream holds. Rows that fail beyond it are not dropped: they hold up their
+  // stream until there is room.
+  deadLetterCap: 10_000,
+
   // When Redis does not accept the delay message of a write: 'reject' fails the write before its commit, 'accept' logs
   // a warning, and the change may be missing in the index.
   onUnavailable: 'reject',

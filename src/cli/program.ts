@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { Command, Option as Flag } from 'commander'
 
 import { logLevels } from '../runtime/pino-logger.ts'
+import { addDeadLetters } from './commands/dead-letters.ts'
 import { addInit } from './commands/init.ts'
 import { addStatus } from './commands/status.ts'
 import { addWorkers } from './commands/workers.ts'
@@ -38,6 +39,7 @@ export function createProgram(finish: Finish): Command {
   addWorkers(program, finish)
   addInit(program, finish)
   addStatus(program, finish)
+  addDeadLetters(program, finish)
   return program
 }
 

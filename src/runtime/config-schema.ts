@@ -33,6 +33,8 @@ export interface SettingsInput {
   takeOverAfter?: string | number | undefined
   /** A batch with an older ticket is read again instead of sent, in ms or as text. Default: `'10m'`. */
   ticketMaxAge?: string | number | undefined
+  /** Most dead letters per partition; rows beyond it hold up their stream until there is room. Default: 10,000. */
+  deadLetterCap?: number | undefined
   /** When Redis does not accept the delay message of a write: fail the write, or log a warning. Default: `'reject'`. */
   onUnavailable?: 'reject' | 'accept' | undefined
   /** On a write that names no ids (update with criteria, query builder). Default: `'warn'`. */

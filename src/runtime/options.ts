@@ -174,6 +174,18 @@ export const options = {
     danger:
       'Must be at most half of the index setting gc_deletes (1h): a later write could bring a deleted document back.',
   },
+  deadLetterCap: {
+    key: 'deadLetterCap',
+    flag: 'dead-letter-cap',
+    env: 'REDSTREAM_DEAD_LETTER_CAP',
+    kind: 'integer',
+    default: 10_000,
+    min: 1,
+    max: 1_000_000,
+    usedBy: ['consumer'],
+    meaning: 'Most dead letters that a partition of a stream holds.',
+    danger: 'Rows that fail beyond it are not dropped: they hold up their stream until there is room.',
+  },
   onUnavailable: {
     key: 'onUnavailable',
     env: 'REDSTREAM_ON_UNAVAILABLE',

@@ -30,6 +30,8 @@ export interface Settings {
   readonly takeOverAfterMs: number
   /** A batch whose ticket is older is read again, never sent; well below `index.gc_deletes`. Default: 10 m. */
   readonly ticketMaxAgeMs: number
+  /** Most dead letters that a partition of a stream holds; rows beyond it are tried again instead. Default: 10,000. */
+  readonly deadLetterCap: number
   /** What a write does when Redis does not accept its delay message: `reject` rolls it back, `accept` logs a warning. */
   readonly onUnavailable: 'reject' | 'accept'
   /** What a write does that carries no ids (`update(criteria)`, QueryBuilder): warn, throw or ignore. */

@@ -24,6 +24,8 @@ export interface IndexerOptions {
   readonly requestTimeoutMs: number
   /** A batch whose ticket is older is read again, never sent. */
   readonly ticketMaxAgeMs: number
+  /** Most dead letters of a partition. */
+  readonly deadLetterCap: number
   readonly logger: Logger
 }
 
@@ -52,7 +54,7 @@ export class Indexer {
 
   /** Indexes one batch. Rejects when nothing of it could be done: database or Redis away, no index. */
   readonly handle = async (batch: Batch): Promise<BatchResult> => {
-    const { dataSource, redis, definition, ticketMaxAgeMs } = this.#options
+    const { dataSource, definition, ticketMaxAgeMs } = this.#options
     const ticket = await this.#ticket(batch)
     const { rows, invalid } = await loadRows(definition, batch.ids, dataSource)
     const { operations, burials } = await this.#operations(batch.ids, rows, invalid, ticket.version)
@@ -70,11 +72,7 @@ export class Indexer {
       else if (fate !== 'applied') retry.add(operation.id)
     }
     for (const id of await this.#conflicts(batch, conflicts)) retry.add(id)
-    await bury(
-      redis,
-      batch.partition,
-      [...burials.values()].filter(({ id }) => !retry.has(id)),
-    )
+    for (const id of await this.#bury(batch, burials, retry)) retry.add(id)
     this.#report(outcomes, burials)
     // A row may have another key than it was asked for (a collation that ignores case): ask for all of them again.
     const again = [...retry].every((id) => batch.ids.includes(id)) ? [...retry] : batch.ids
@@ -148,15 +146,48 @@ export class Indexer {
         if (conflict === 'counter-behind') highest = Math.max(highest ?? 0, stored ?? 0)
       }
     }
+    const index = definition.name
+    const superseded = conflicts.length - retry.length
+    if (superseded > 0)
+      logger.debug(
+        { index, documents: superseded },
+        'a newer state was there already, so this one is dropped',
+      )
+    if (retry.length > 0)
+      logger.debug({ index, documents: retry.length }, 'version conflicts; these rows are read again')
     if (highest !== undefined) {
       await takeTicket(redis, batch.partition, BigInt(highest).toString())
       logger.error(
-        { index: definition.name, partition: batch.partition.number, stored: highest, ticket: fresh.version },
+        { index, partition: batch.partition.number, stored: highest, ticket: fresh.version },
         'the ticket counter was behind the versions in the index (did Redis lose data, or is its clock wrong?); ' +
           'it is raised, and the documents are written again',
       )
     }
     return retry
+  }
+
+  /** Writes the dead letters; returns the ids for which there was no room. */
+  async #bury(
+    batch: Batch,
+    burials: ReadonlyMap<string, Burial>,
+    retry: ReadonlySet<string>,
+  ): Promise<string[]> {
+    const { redis, definition, deadLetterCap, logger } = this.#options
+    const letters = [...burials.values()].filter(({ id }) => !retry.has(id))
+    const refused = await bury(redis, batch.partition, letters, deadLetterCap)
+    if (refused.length > 0) {
+      logger.error(
+        {
+          index: definition.name,
+          partition: batch.partition.number,
+          rows: refused.length,
+          cap: deadLetterCap,
+        },
+        'the dead letters are full (setting deadLetterCap): these rows are tried again and hold up others until ' +
+          'letters are mended, retried or discarded (redstream dead-letters)',
+      )
+    }
+    return refused
   }
 
   #report(outcomes: readonly Outcome[], burials: ReadonlyMap<string, Burial>): void {

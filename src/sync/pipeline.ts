@@ -12,9 +12,11 @@ import type { Worker, WorkerKind } from '../runtime/worker.ts'
 import { RedisConnections, type RedisConnection } from '../streams/connection.ts'
 import { Consumer } from '../streams/consumer.ts'
 import { Delayer } from '../streams/delayer.ts'
+import { deadLetters, discardLetters, type DeadLetter, type LetterFilter } from '../streams/dead-letters.ts'
 import { createGroup } from '../streams/group-member.ts'
 import { streamStatus, workerStatus, type StreamStatus, type WorkerStatus } from '../streams/inspect.ts'
 import { partitionsOf, type Partition } from '../streams/keys.ts'
+import { StreamWriter } from '../streams/stream-writer.ts'
 import { Trimmer } from '../streams/trimmer.ts'
 import { Indexer, indexGroup } from './indexer.ts'
 import { checkRelations } from './relation-tree.ts'
@@ -47,7 +49,22 @@ export interface Pipeline {
   /** Creates what is missing: indices, aliases, consumer groups, and the list of write targets. */
   init(): Promise<InitReport>
   status(): Promise<Status>
+  /**
+   * The dead letters that fit, newest failure first.
+   *
+   * @throws RedstreamError USAGE when there is no such stream
+   */
+  deadLetters(selection: LetterSelection): Promise<DeadLetter[]>
+  /** Queues the rows of letters again, in the bulk lane; a letter goes when its row is indexed. */
+  retryLetters(letters: readonly DeadLetter[]): Promise<void>
+  /** Forgets letters without indexing their rows; returns how many there were. */
+  discardLetters(letters: readonly DeadLetter[]): Promise<number>
   close(): Promise<void>
+}
+
+/** Which dead letters of which streams. */
+export interface LetterSelection extends LetterFilter {
+  readonly streams?: readonly string[] | undefined
 }
 
 interface Source {
@@ -131,6 +148,38 @@ class OpenPipeline implements Pipeline {
       ),
       workers: await workerStatus(connections.commands, config.settings.namespace),
     }
+  }
+
+  async deadLetters(selection: LetterSelection): Promise<DeadLetter[]> {
+    const { commands } = this.#parts.connections
+    const letters: DeadLetter[] = []
+    for (const partition of this.#select(selection.streams).flatMap(({ partitions }) => partitions)) {
+      for await (const letter of deadLetters(commands, partition, selection)) letters.push(letter)
+    }
+    return letters.toSorted((a, b) => b.lastAt.localeCompare(a.lastAt))
+  }
+
+  async retryLetters(letters: readonly DeadLetter[]): Promise<void> {
+    const { commands } = this.#parts.connections
+    for (const [stream, ofStream] of Map.groupBy(letters, (letter) => letter.stream)) {
+      const writer = new StreamWriter(commands, this.#select([stream])[0]!.partitions)
+      await writer.publish(
+        ofStream.map(({ id }) => ({ id })),
+        'bulk',
+      )
+    }
+  }
+
+  async discardLetters(letters: readonly DeadLetter[]): Promise<number> {
+    const { commands } = this.#parts.connections
+    let discarded = 0
+    for (const [stream, ofStream] of Map.groupBy(letters, (letter) => letter.stream)) {
+      const ids = ofStream.map(({ id }) => id)
+      for (const partition of this.#select([stream])[0]!.partitions) {
+        discarded += await discardLetters(commands, partition, ids)
+      }
+    }
+    return discarded
   }
 
   async close(): Promise<void> {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 
-import { bulkLines, packRequests, type TargetedOperation } from '../../src/indexing/bulk-request.ts'
+import { bulkLines, packRequests } from '../../src/indexing/bulk-request.ts'
 
 const operation = fc.record({
   id: fc.string({ unit: 'grapheme', minLength: 1 }),
@@ -38,7 +38,7 @@ test('requests hold every operation once, in order, and none is too large unless
       fc.array(operation, { maxLength: 60 }),
       fc.integer({ min: 1, max: 2_000 }),
       (operations, maxBytes) => {
-        const requests = packRequests(operations as TargetedOperation[], maxBytes)
+        const requests = packRequests(operations, maxBytes)
         expect(requests.flatMap((request) => request.operations)).toEqual(operations)
         for (const { body, bytes, operations: inside } of requests) {
           expect(Buffer.byteLength(body)).toBe(bytes)

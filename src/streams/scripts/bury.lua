@@ -1,14 +1,20 @@
--- Writes a dead letter, or counts one more attempt of an existing one.
+-- Writes a dead letter, or counts one more attempt of an existing one. A new letter beyond the cap is refused, so
+-- that nothing grows without bound and nothing is dropped in silence: its entry stays pending.
 --
 -- KEYS[1] dead letters
--- ARGV[1] row key   ARGV[2] type   ARGV[3] reason
--- Returns the number of attempts so far.
+-- ARGV[1] row key   ARGV[2] type   ARGV[3] reason   ARGV[4] most letters
+-- Returns the number of attempts so far; 0 when there was no room.
+-- Also in a Redis that is full, see ticket.lua: the entry that is acknowledged for it takes more room.
+redis.call('PERSIST', KEYS[1])
+
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local letter = { attempts = 0, firstAt = now }
 local known = redis.call('HGET', KEYS[1], ARGV[1])
 if known then
   letter = cjson.decode(known)
+elseif redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[4]) then
+  return 0
 end
 letter.attempts = letter.attempts + 1
 letter.lastAt = now
