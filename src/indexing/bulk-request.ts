@@ -30,26 +30,19 @@ export function bulkLines({ target, id, version, source }: TargetedOperation): s
   return source === undefined ? header : `${header}${source}\n`
 }
 
-/** Packs operations into requests of at most `maxBytes` each; an operation that is larger alone goes alone. */
-export function packRequests(operations: readonly TargetedOperation[], maxBytes: number): BulkRequest[] {
-  const requests: BulkRequest[] = []
-  let current: TargetedOperation[] = []
-  let lines: string[] = []
+/** The next request: as many of the operations as fit, at least one; an operation that is too large alone goes alone. */
+export function nextRequest(
+  operations: readonly TargetedOperation[],
+  { documents, bytes: maxBytes }: { readonly documents: number; readonly bytes: number },
+): BulkRequest {
+  const lines: string[] = []
   let bytes = 0
-  const close = (): void => {
-    if (current.length > 0) requests.push({ operations: current, body: lines.join(''), bytes })
-    current = []
-    lines = []
-    bytes = 0
-  }
   for (const operation of operations) {
     const text = bulkLines(operation)
     const size = Buffer.byteLength(text)
-    if (bytes + size > maxBytes) close()
-    current.push(operation)
+    if (lines.length > 0 && (bytes + size > maxBytes || lines.length + 1 > documents)) break
     lines.push(text)
     bytes += size
   }
-  close()
-  return requests
+  return { operations: operations.slice(0, lines.length), body: lines.join(''), bytes }
 }

@@ -1,8 +1,9 @@
 import type { Client } from '@elastic/elasticsearch'
 import { z } from 'zod'
 
-import { packRequests, type BulkRequest, type TargetedOperation } from './bulk-request.ts'
+import { nextRequest, type BulkRequest, type TargetedOperation } from './bulk-request.ts'
 import { fateOf, type Answer, type Fate } from './fate.ts'
+import { PressureGate } from './pressure.ts'
 
 /** What became of one operation. */
 export interface Outcome {
@@ -17,9 +18,13 @@ export interface Outcome {
 export interface BulkWriterOptions {
   readonly client: Client
   /** Largest request in bytes; larger documents go alone. */
-  readonly maxBytes: number
+  readonly bulkBytes: number
+  /** Most documents in a request. */
+  readonly batchSize: number
+  /** Most requests in flight. */
+  readonly concurrency: number
   /** Longest wait for an answer, in ms. */
-  readonly timeoutMs: number
+  readonly requestTimeoutMs: number
 }
 
 const errorSchema = z.object({
@@ -30,23 +35,40 @@ const errorSchema = z.object({
 const itemSchema = z.object({ status: z.number(), error: errorSchema.optional() })
 const responseSchema = z.object({ items: z.array(z.record(z.string(), itemSchema)) })
 
-/** Sends operations in bulk requests and says of every single one what became of it; it never rejects for an answer. */
+/**
+ * Sends operations in bulk requests and says of every single one what became of it; it never rejects for an answer.
+ * How much is in flight, and how large a request is, follows how Elasticsearch takes it (see `pressure.ts`).
+ */
 export class BulkWriter {
   readonly #options: BulkWriterOptions
+  readonly #gate: PressureGate
 
   constructor(options: BulkWriterOptions) {
     this.#options = options
+    const { concurrency, batchSize, bulkBytes } = options
+    this.#gate = new PressureGate({ requests: concurrency, documents: batchSize, bytes: bulkBytes })
   }
 
   /**
+   * When Elasticsearch wants less, the operations that are left are not sent but come back as `wait`.
+   *
    * @param mayStillSend - asked before each request; when it says no, the operations that are left come back as `wait`
    */
   async send(operations: readonly TargetedOperation[], mayStillSend: () => boolean): Promise<Outcome[]> {
     const outcomes: Outcome[] = []
-    for (const request of packRequests(operations, this.#options.maxBytes)) {
-      outcomes.push(...(mayStillSend() ? await this.#request(request) : tooLate(request)))
+    let rest = operations
+    let type: string | undefined
+    while (rest.length > 0 && type === undefined) {
+      const answered = await this.#gate.through(async () => {
+        if (!mayStillSend()) return []
+        return this.#request(nextRequest(rest, this.#gate.window))
+      }, wantsLess)
+      outcomes.push(...answered)
+      rest = rest.slice(answered.length)
+      if (answered.length === 0) type = 'ticket_too_old'
+      else if (wantsLess(answered)) type = 'held_back'
     }
-    return outcomes
+    return [...outcomes, ...rest.map((operation): Outcome => ({ operation, fate: 'wait', type }))]
   }
 
   async #request(request: BulkRequest): Promise<Outcome[]> {
@@ -65,7 +87,7 @@ export class BulkWriter {
           bulkBody: request.body,
         },
         // Refused items are sent again by the Consumer, with rows that are read anew.
-        { maxRetries: 0, requestTimeout: this.#options.timeoutMs },
+        { maxRetries: 0, requestTimeout: this.#options.requestTimeoutMs },
       )
       return pair(request, response)
     } catch (error) {
@@ -79,7 +101,7 @@ export class BulkWriter {
       const halves = [request.operations.slice(0, middle), request.operations.slice(middle)]
       const outcomes: Outcome[] = []
       for (const half of halves) {
-        for (const part of packRequests(half, Infinity)) outcomes.push(...(await this.#request(part)))
+        outcomes.push(...(await this.#request(nextRequest(half, { documents: Infinity, bytes: Infinity }))))
       }
       return outcomes
     }
@@ -118,6 +140,7 @@ function answerOf(error: unknown): Answer & { reason: string | undefined } {
   return { status: parsed.data.statusCode, type: parsed.data.body?.error.type, reason }
 }
 
-function tooLate(request: BulkRequest): Outcome[] {
-  return request.operations.map((operation) => ({ operation, fate: 'wait', type: 'ticket_too_old' }))
+/** Whether Elasticsearch refused some of it for now, or did not answer. */
+function wantsLess(outcomes: readonly Outcome[]): boolean {
+  return outcomes.some(({ fate }) => fate === 'wait')
 }

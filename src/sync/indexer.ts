@@ -1,10 +1,9 @@
-import type { Client } from '@elastic/elasticsearch'
 import type { DataSource } from 'typeorm'
 
 import { keyProblem } from '../capture/row-key.ts'
 import type { IndexDefinition } from '../indexed.ts'
 import type { Operation, TargetedOperation } from '../indexing/bulk-request.ts'
-import { BulkWriter, type Outcome } from '../indexing/bulk-writer.ts'
+import { BulkWriter, type BulkWriterOptions, type Outcome } from '../indexing/bulk-writer.ts'
 import { currentTargets } from '../indexing/index-schema.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Batch, BatchResult } from '../streams/batch.ts'
@@ -15,13 +14,10 @@ import { buildDocument } from './document.ts'
 import { loadRows } from './document-loader.ts'
 import { takeTicket, type Ticket } from './ticket.ts'
 
-export interface IndexerOptions {
+export interface IndexerOptions extends BulkWriterOptions {
   readonly dataSource: DataSource
   readonly redis: RedisClient
-  readonly client: Client
   readonly definition: IndexDefinition
-  readonly bulkBytes: number
-  readonly requestTimeoutMs: number
   /** A batch whose ticket is older is read again, never sent. */
   readonly ticketMaxAgeMs: number
   /** Most dead letters of a partition. */
@@ -47,8 +43,7 @@ export class Indexer {
 
   constructor(options: IndexerOptions) {
     this.#options = options
-    const { client, bulkBytes, requestTimeoutMs } = options
-    this.#writer = new BulkWriter({ client, maxBytes: bulkBytes, timeoutMs: requestTimeoutMs })
+    this.#writer = new BulkWriter(options)
     this.#document = buildDocument(options.definition)
   }
 

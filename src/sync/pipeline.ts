@@ -135,9 +135,19 @@ class OpenPipeline implements Pipeline {
       for (const partition of partitions) {
         await createGroup(connections.commands, partition, indexGroup)
         await connections.commands.sadd(partition.keys.targets, ...targets)
+        await this.#forgetGoneTargets(partition)
       }
     }
     return report
+  }
+
+  /** An index that was deleted by hand would otherwise be written to for ever, in vain. */
+  async #forgetGoneTargets({ keys }: Partition): Promise<void> {
+    const { client, connections } = this.#parts
+    for (const target of await connections.commands.smembers(keys.targets)) {
+      const exists = await client.indices.existsAlias({ name: target })
+      if (!exists) await connections.commands.srem(keys.targets, target)
+    }
   }
 
   async status(): Promise<Status> {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 
-import { bulkLines, packRequests } from '../../src/indexing/bulk-request.ts'
+import { bulkLines, nextRequest, type BulkRequest } from '../../src/indexing/bulk-request.ts'
 
 const operation = fc.record({
   id: fc.string({ unit: 'grapheme', minLength: 1 }),
@@ -33,18 +33,23 @@ test('an index operation has two lines, a delete one; ids are escaped and versio
 })
 
 test('requests hold every operation once, in order, and none is too large unless one operation is', () => {
+  const window = fc.record({
+    documents: fc.integer({ min: 1, max: 30 }),
+    bytes: fc.integer({ min: 1, max: 2_000 }),
+  })
   fc.assert(
-    fc.property(
-      fc.array(operation, { maxLength: 60 }),
-      fc.integer({ min: 1, max: 2_000 }),
-      (operations, maxBytes) => {
-        const requests = packRequests(operations, maxBytes)
-        expect(requests.flatMap((request) => request.operations)).toEqual(operations)
-        for (const { body, bytes, operations: inside } of requests) {
-          expect(Buffer.byteLength(body)).toBe(bytes)
-          if (inside.length > 1) expect(bytes).toBeLessThanOrEqual(maxBytes)
-        }
-      },
-    ),
+    fc.property(fc.array(operation, { maxLength: 60 }), window, (operations, limits) => {
+      const requests: BulkRequest[] = []
+      for (let sent = 0; sent < operations.length; sent += requests.at(-1)!.operations.length) {
+        requests.push(nextRequest(operations.slice(sent), limits))
+        expect(requests.at(-1)!.operations.length).toBeGreaterThan(0)
+      }
+      expect(requests.flatMap((request) => request.operations)).toEqual(operations)
+      for (const { body, bytes, operations: inside } of requests) {
+        expect(Buffer.byteLength(body)).toBe(bytes)
+        expect(inside.length).toBeLessThanOrEqual(limits.documents)
+        if (inside.length > 1) expect(bytes).toBeLessThanOrEqual(limits.bytes)
+      }
+    }),
   )
 })

@@ -1,0 +1,90 @@
+/** How much is sent to Elasticsearch at once; it follows the answers. */
+export interface Window {
+  /** Bulk requests in flight; fractions add up until they make one more. */
+  readonly requests: number
+  /** Most documents in a request. */
+  readonly documents: number
+  /** Most bytes in a request. */
+  readonly bytes: number
+}
+
+/** How Elasticsearch took a request. */
+export type Reception = 'well' | 'slowly' | 'refused'
+
+const smallest: Window = { requests: 1, documents: 10, bytes: 64 * 1024 }
+
+/**
+ * Halves what is sent when Elasticsearch refuses (429, or no answer at all), takes a quarter off when it answers
+ * slowly, and adds a little with every good answer, up to the settings: additive increase and multiplicative
+ * decrease, as TCP does it. Elasticsearch asks for backoff and less concurrency at 429:
+ * https://www.elastic.co/docs/troubleshoot/elasticsearch/rejected-requests
+ */
+export function afterAnswer(window: Window, largest: Window, reception: Reception): Window {
+  const scale = (part: keyof Window): number => {
+    const value = window[part]
+    if (reception === 'refused') return Math.max(Math.min(smallest[part], largest[part]), value / 2)
+    if (reception === 'slowly') return Math.max(Math.min(smallest[part], largest[part]), value * 0.75)
+    const step = part === 'requests' ? 1 / Math.max(1, window.requests) : largest[part] / 50
+    return Math.min(largest[part], value + step)
+  }
+  return { requests: scale('requests'), documents: scale('documents'), bytes: scale('bytes') }
+}
+
+/** An answer that takes longer than this, in ms, says that Elasticsearch is at its limit. */
+const slowMs = 5_000
+
+/** Lets through as many requests at once as the window allows, first come, first served. */
+export class PressureGate {
+  readonly #largest: Window
+  readonly #waiting: (() => void)[] = []
+  #window: Window
+  #inFlight = 0
+
+  constructor(largest: Window) {
+    this.#largest = largest
+    this.#window = largest
+  }
+
+  /** What may be sent at this moment. */
+  get window(): Window {
+    return this.#window
+  }
+
+  /**
+   * Waits for a place, does the request, and learns from how it was received.
+   *
+   * @param refused - whether the result shows that Elasticsearch wants less
+   */
+  async through<T>(request: () => Promise<T>, refused: (result: T) => boolean): Promise<T> {
+    await this.#enter()
+    const start = performance.now()
+    let reception: Reception = 'refused'
+    try {
+      const result = await request()
+      const late = performance.now() - start > slowMs
+      reception = refused(result) ? 'refused' : late ? 'slowly' : 'well'
+      return result
+    } finally {
+      this.#window = afterAnswer(this.#window, this.#largest, reception)
+      this.#inFlight -= 1
+      while (this.#hasRoom()) {
+        const next = this.#waiting.shift()
+        if (next === undefined) break
+        this.#inFlight += 1
+        next()
+      }
+    }
+  }
+
+  async #enter(): Promise<void> {
+    if (this.#waiting.length === 0 && this.#hasRoom()) {
+      this.#inFlight += 1
+      return
+    }
+    await new Promise<void>((resolve) => this.#waiting.push(resolve))
+  }
+
+  #hasRoom(): boolean {
+    return this.#inFlight < Math.floor(this.#window.requests)
+  }
+}
