@@ -1,0 +1,40 @@
+/**
+ * @typedef {object} Task
+ * @property {string} does what it is for, for the usage text
+ * @property {string} [file] the program of the task, run with Node 24
+ * @property {string[][]} [commands] commands of node_modules/.bin, run one after the other, in place of a file
+ * @property {boolean} [build] whether it needs dist
+ * @property {boolean} [endsWithParent] whether it ends when the program that started it is gone
+ * @property {string} [stayFlag] the argument with which it does not
+ */
+
+/** @type {Record<string, Task>} */
+export const tasks = {
+  demo: { does: 'the main job on real data', file: 'examples/cities/demo.ts', build: true },
+  services: {
+    does: 'the three servers',
+    file: 'services/main.ts',
+    endsWithParent: true,
+    stayFlag: '--stay',
+  },
+  test: { does: 'all tests, or those whose path holds an argument', file: 'scripts/test.ts', build: true },
+  torture: { does: 'random writers and random kills', file: 'test/torture/main.ts', build: true },
+  bench: { does: 'the measurements', file: 'bench/main.ts', build: true },
+  build: { does: 'dist', build: true },
+  lint: {
+    does: 'oxlint and oxfmt',
+    commands: [
+      ['oxlint', '--type-aware'],
+      ['oxfmt', '--check'],
+    ],
+  },
+  check: { does: 'the package as users get it', file: 'scripts/check-package.ts', build: true },
+  types: { does: 'the type check', commands: [['tsc', '--noEmit', '-p', '.']] },
+}
+
+/** @param {string | undefined} name what was asked for */
+export function usage(name) {
+  const problem = name === undefined ? [] : [`There is no task "${name}".`]
+  const list = Object.entries(tasks).map(([task, { does }]) => `  ${task.padEnd(10)}${does}`)
+  return [...problem, 'Usage: node scripts/run.mjs TASK [ARGUMENTS]', ...list].join('\n')
+}
