@@ -19,17 +19,19 @@ export const tasks = {
   },
   test: { does: 'all tests, or those whose path holds an argument', file: 'scripts/test.ts', build: true },
   torture: { does: 'random writers and random kills', file: 'test/torture/main.ts', build: true },
-  bench: { does: 'the measurements', file: 'bench/main.ts', build: true },
+  'bench:save': { does: 'what a captured save costs', file: 'bench/save-cost.ts' },
   build: { does: 'dist', build: true },
+  // Examples and tests import the package by its name, so these two need its types in dist.
   lint: {
     does: 'oxlint and oxfmt',
+    build: true,
     commands: [
       ['oxlint', '--type-aware'],
       ['oxfmt', '--check'],
     ],
   },
+  types: { does: 'the type check', build: true, commands: [['tsc', '--noEmit', '-p', '.']] },
   check: { does: 'the package as users get it', file: 'scripts/check-package.ts', build: true },
-  types: { does: 'the type check', commands: [['tsc', '--noEmit', '-p', '.']] },
 }
 
 /** @param {string | undefined} name what was asked for */
