@@ -1,4 +1,4 @@
-import type { EntityManager, FindOptionsWhere, ObjectLiteral } from 'typeorm'
+import type { DataSource, EntityManager, FindOptionsWhere, ObjectLiteral } from 'typeorm'
 
 import type { IndexDefinition } from '../indexed.ts'
 import { keyOf, type RowKey } from './row-key.ts'
@@ -9,10 +9,32 @@ export type Where<E extends ObjectLiteral> = FindOptionsWhere<E> | FindOptionsWh
 const rowsPerPage = 1_000
 
 /**
+ * The keys of all rows that match, see {@link keyPages}. Without a manager they are read from the primary database: a
+ * replica that lags would miss rows.
+ */
+export async function* matchingKeys<E extends ObjectLiteral>(
+  dataSource: DataSource,
+  manager: EntityManager | undefined,
+  definition: IndexDefinition,
+  where: Where<E>,
+): AsyncGenerator<RowKey[]> {
+  if (manager !== undefined) {
+    yield* keyPages(manager, definition, where)
+    return
+  }
+  const queryRunner = dataSource.createQueryRunner('master')
+  try {
+    yield* keyPages(queryRunner.manager, definition, where)
+  } finally {
+    await queryRunner.release()
+  }
+}
+
+/**
  * The keys of all rows that match, page by page in key order (keyset paging: memory and the cost of a page do not
  * grow with the number of rows). Soft-deleted rows are included: their documents may have to go.
  */
-export async function* keyPages<E extends ObjectLiteral>(
+async function* keyPages<E extends ObjectLiteral>(
   manager: EntityManager,
   definition: IndexDefinition,
   where: Where<E>,

@@ -7,7 +7,7 @@ import type { Message } from '../streams/message.ts'
 import type { DelayEntry, StreamWriter } from '../streams/stream-writer.ts'
 import { runInBulk, type RunningBulk } from './bulk-context.ts'
 import { messageFor } from './entity-message.ts'
-import { keyPages, type Where } from './key-pages.ts'
+import { matchingKeys, type Where } from './key-pages.ts'
 import type { CaptureSubscriber } from './subscriber.ts'
 import type { Writers } from './transaction-capture.ts'
 
@@ -16,7 +16,7 @@ export type EntityOrId<E extends ObjectLiteral> = E | Partial<E> | string | numb
 
 export interface BulkOptions {
   /**
-   * The manager whose rows are looked at. Default: the DataSource's own. Pass that of the open transaction when the
+   * The manager whose rows are looked at. Default: one of the primary database. Pass that of the open transaction when the
    * pool has no second connection, or when rows matter that only this transaction sees.
    */
   manager?: EntityManager
@@ -203,7 +203,7 @@ export class Producer {
   ): Promise<Delayed> {
     const entries: DelayEntry[] = []
     let rows = 0
-    for await (const page of keyPages(options.manager ?? this.#dataSource.manager, definition, where)) {
+    for await (const page of matchingKeys(this.#dataSource, options.manager, definition, where)) {
       const messages = unseen(page, seen)
       entries.push(...(await this.#redis(this.#writer(definition).delay(messages))))
       rows += messages.length
@@ -218,7 +218,7 @@ export class Producer {
     seen: Set<string>,
   ): Promise<number> {
     let rows = 0
-    for await (const page of keyPages(manager ?? this.#dataSource.manager, definition, where)) {
+    for await (const page of matchingKeys(this.#dataSource, manager, definition, where)) {
       await this.#redis(this.#writer(definition).publish(unseen(page, seen), 'bulk'))
       rows += page.length
     }

@@ -57,11 +57,11 @@ function callSite(): string | undefined {
   Error.stackTraceLimit = 50
   const stack = new Error().stack ?? ''
   Error.stackTraceLimit = limit
-  const frame = stack
+  return stack
     .split('\n')
-    .slice(1)
-    .find((line) => !line.includes('node_modules') && !line.includes('node:') && !line.includes(ownFolder))
-  return frame === undefined ? undefined : /\(?((?:file:\/\/)?\/.*:\d+:\d+)\)?$/.exec(frame)?.[1]
+    .filter((line) => !line.includes('node_modules') && !line.includes('node:') && !line.includes(ownFolder))
+    .map((line) => /\(?((?:file:\/\/)?\/.*:\d+:\d+)\)?$/.exec(line)?.[1])
+    .find((place) => place !== undefined)
 }
 
 const ownFolder = new URL('..', import.meta.url).pathname
