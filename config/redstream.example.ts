@@ -61,4 +61,13 @@ export default defineConfig({
 
   // Longest wait for an answer of Elasticsearch.
   requestTimeout: '30s',
+
+  // Where worker processes answer /health/live, /health/ready and /metrics: 'HOST:PORT', or 'PORT' for 127.0.0.1.
+  http: '',
+
+  // A worker that gives no sign of life for this long hangs, and /health/live says so. Longer than requestTimeout.
+  stallAfter: '1m',
+
+  // How far behind the main lane of a stream may be before `redstream health` complains.
+  maxLag: '1m',
 })

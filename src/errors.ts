@@ -13,6 +13,7 @@ export const errorCodes = {
   ELASTICSEARCH: 'Elasticsearch refused a request (authentication, mapping, alias).',
   DATABASE: 'The database cannot be reached or refused a statement.',
   INDEX: 'An index, alias or mapping is not in the state that Redstream needs.',
+  HTTP: 'The address for health and metrics cannot be used: it is taken, or not of this machine.',
   TIMEOUT: 'Something that was waited for did not happen in time.',
 } as const satisfies Record<string, string>
 

@@ -9,6 +9,7 @@ import { resolveDefinitions } from './definitions.ts'
 import { RedstreamError } from './errors.ts'
 import type { IndexDefinition } from './indexed.ts'
 import { pause } from './runtime/backoff.ts'
+import { Events } from './runtime/events.ts'
 import type { Logger } from './runtime/logger.ts'
 import { createLogger } from './runtime/pino-logger.ts'
 import { settingsFrom, type Settings, type SettingsInput } from './runtime/settings.ts'
@@ -42,6 +43,8 @@ const attached = new WeakSet<DataSource>()
 export class Redstream {
   /** Writes messages by hand. */
   readonly producer: Producer
+  /** What happens, for those who count it: `published`, `publishFailed`, `uncaptured`, and what its consumers do. */
+  readonly events: Events
   readonly #dataSource: DataSource
   readonly #definitions: readonly IndexDefinition[]
   readonly #writers: Writers
@@ -56,6 +59,7 @@ export class Redstream {
     const { redis, wait, logger, ...input } = options
     this.#settings = settingsFrom(input)
     this.#logger = logger ?? createLogger({ level: 'warn' })
+    this.events = new Events(this.#logger)
     this.#definitions = resolveDefinitions(dataSource)
     const { namespace, redisTimeoutMs, onUnavailable, requeue } = this.#settings
     this.#connections = new RedisConnections(redisFrom(redis), redisTimeoutMs, this.#logger)
@@ -63,7 +67,12 @@ export class Redstream {
     this.#writers = new Map(
       this.#definitions.map((definition) => [
         definition,
-        new StreamWriter(commands, partitionsOf(namespace, definition.stream, definition.partitions), wait),
+        new StreamWriter(
+          commands,
+          partitionsOf(namespace, definition.stream, definition.partitions),
+          wait,
+          this.events,
+        ),
       ]),
     )
     const describe = (error: unknown): Error => this.#connections.describe(error)
@@ -73,7 +82,7 @@ export class Redstream {
       writers: this.#writers,
       onUnavailable,
       requeue,
-      uncaptured: new Uncaptured(this.#settings.uncaptured, this.#logger),
+      uncaptured: new Uncaptured(this.#settings.uncaptured, this.events, this.#logger),
       checkRedis: () => this.#connections.check(),
       redisReady: () => commands.status === 'ready',
       describe,
@@ -103,10 +112,13 @@ export class Redstream {
       )
     }
     const redstream = new Redstream(dataSource, options)
+    // Before the first `await`: another call may come in between.
+    attached.add(dataSource)
     try {
       await redstream.#connections.check()
     } catch (error) {
       if (redstream.#settings.onUnavailable === 'reject') {
+        attached.delete(dataSource)
         await redstream.#connections.close()
         throw error
       }
@@ -115,7 +127,6 @@ export class Redstream {
         'Redis does not answer yet (onUnavailable "accept"): changes may be missed',
       )
     }
-    attached.add(dataSource)
     dataSource.subscribers.push(redstream.#subscriber)
     return redstream
   }
@@ -183,6 +194,7 @@ export class Redstream {
         partition,
         group,
         handler,
+        events: this.events,
         logger: this.#logger,
       })
       runs.push(consumer.run(stopping.signal))
@@ -236,8 +248,18 @@ export class Redstream {
     return Promise.all(partitions.map((partition) => inspectPartition(this.#connections.commands, partition)))
   }
 
-  /** Stops to publish: waits for what is under way, stops the consumers, closes the connections. */
+  /**
+   * Stops to publish: waits for the transactions that are open (at most `redisTimeout`), stops the consumers, closes the
+   * connections. Writes that begin after the call may not be seen any more, so stop what writes first.
+   */
   async close(): Promise<void> {
+    const open = await this.#subscriber.idle(this.#settings.redisTimeoutMs)
+    if (open > 0) {
+      this.#logger.warn(
+        { transactions: open },
+        'closed while transactions were open: what they change from now on is not published; run `redstream verify`',
+      )
+    }
     const { subscribers } = this.#dataSource
     const position = subscribers.indexOf(this.#subscriber)
     if (position >= 0) subscribers.splice(position, 1)

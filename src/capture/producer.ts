@@ -1,15 +1,15 @@
-import type { DataSource, EntityManager, EntityTarget, ObjectLiteral } from 'typeorm'
+import type { DataSource, EntityManager, EntityTarget, ObjectLiteral, QueryRunner } from 'typeorm'
 
 import { definitionOf } from '../definitions.ts'
 import { RedstreamError } from '../errors.ts'
 import type { IndexDefinition } from '../indexed.ts'
 import type { Message } from '../streams/message.ts'
 import type { DelayEntry, StreamWriter } from '../streams/stream-writer.ts'
-import { runInBulk, type RunningBulk } from './bulk-context.ts'
+import { beginBulk, runInBulk, whereWritten, type RunningBulk } from './bulk-context.ts'
 import { messageFor } from './entity-message.ts'
 import { matchingKeys, type Where } from './key-pages.ts'
 import type { CaptureSubscriber } from './subscriber.ts'
-import type { Writers } from './transaction-capture.ts'
+import { moveOrPublish, type Writers } from './transaction-capture.ts'
 
 /** An id (a scalar, or a map for composite keys), or an entity that has one. */
 export type EntityOrId<E extends ObjectLiteral> = E | Partial<E> | string | number | bigint
@@ -28,6 +28,8 @@ export interface Delayed {
   readonly rows: number
   /** @internal */
   readonly entries: readonly DelayEntry[]
+  /** The rows' keys, as far as they are remembered. @internal */
+  readonly keys: ReadonlySet<string>
 }
 
 /** Beyond this number of rows, `bulk` no longer remembers which ones it has queued, so as to keep memory flat. */
@@ -103,6 +105,7 @@ export class Producer {
     const definition = definitionOf(this.#dataSource, this.#definitions, entity)
     const transaction = this.#subscriber.transactionOf(queryRunner)
     for (const message of messagesFor(definition, rows)) transaction.record(definition, message)
+    if (transaction.closing) await this.#redis(transaction.announced())
   }
 
   /**
@@ -126,10 +129,7 @@ export class Producer {
     const definition = definitionOf(this.#dataSource, this.#definitions, entity)
     const seen = new Set<string>()
     const delayed = await this.#delayMatching(definition, where, options, seen)
-    const bulk: RunningBulk = {
-      definition,
-      transaction: activeRunner(options.manager),
-    }
+    const bulk = beginBulk(definition, activeRunner(options.manager))
     let result: T
     try {
       result = await runInBulk(this.#dataSource, bulk, callback)
@@ -170,7 +170,8 @@ export class Producer {
   ): Promise<number> {
     const definition = definitionOf(this.#dataSource, this.#definitions, entity)
     const writer = this.#writer(definition)
-    if (options.delayed !== undefined) await this.#redis(writer.move(options.delayed.entries, 'bulk'))
+    const { delayed } = options
+    if (delayed !== undefined) await this.#redis(moveOrPublish(writer, delayed.entries, [delayed.keys]))
     return this.#queueMatching(definition, where, options.manager, new Set())
   }
 
@@ -182,16 +183,26 @@ export class Producer {
     delayed: Delayed,
     seen: Set<string>,
   ): Promise<void> {
-    const queryRunner = bulk.transaction
-    if (queryRunner?.isTransactionActive) {
-      const transaction = this.#subscriber.transactionOf(queryRunner)
-      transaction.adopt(definition, delayed.entries)
-      const late = await this.#delayMatching(definition, where, { manager: queryRunner.manager }, seen)
-      transaction.adopt(definition, late.entries)
+    const writer = this.#writer(definition)
+    const { open, committed } = whereWritten(bulk)
+    const [only, ...others] = open
+    if (only === undefined) {
+      await this.#redis(moveOrPublish(writer, delayed.entries, [seen]))
+      await this.#queueMatching(definition, where, options.manager, seen)
       return
     }
-    await this.#redis(this.#writer(definition).move(delayed.entries, 'bulk'))
-    await this.#queueMatching(definition, where, options.manager, seen)
+    // Entries can be moved only once: where that would not do for all that was written, they stay for the Delayer.
+    const shared = others.length > 0 || (committed && delayed.rows > seen.size)
+    if (!shared) this.#subscriber.transactionOf(only).adopt(definition, delayed.entries, seen)
+    if (committed) {
+      await this.#redis(writer.publish(messagesOf(seen), 'bulk'))
+      await this.#queueMatching(definition, where, options.manager, new Set(seen))
+    }
+    for (const queryRunner of open) {
+      const { manager } = queryRunner
+      const late = await this.#delayMatching(definition, where, { manager }, shared ? new Set() : seen)
+      this.#subscriber.transactionOf(queryRunner).adopt(definition, late.entries, late.keys)
+    }
   }
 
   /** Writes delay messages for the rows that match and are not in `seen`, which learns them. */
@@ -208,7 +219,7 @@ export class Producer {
       entries.push(...(await this.#redis(this.#writer(definition).delay(messages))))
       rows += messages.length
     }
-    return { rows, entries }
+    return { rows, entries, keys: seen }
   }
 
   async #queueMatching<E extends ObjectLiteral>(
@@ -240,9 +251,13 @@ export class Producer {
 
 /** Messages for the keys that are not in `seen`, which learns them as long as it is small. */
 function unseen(keys: readonly string[], seen: Set<string>): Message[] {
-  const messages = keys.filter((key) => !seen.has(key)).map((id) => ({ id }))
+  const messages = messagesOf(keys.filter((key) => !seen.has(key)))
   if (seen.size < remembered) for (const { id } of messages) seen.add(id)
   return messages
+}
+
+function messagesOf(keys: Iterable<string>): Message[] {
+  return Array.from(keys, (id) => ({ id }))
 }
 
 function messagesFor<E extends ObjectLiteral>(
@@ -267,6 +282,6 @@ function messagesFor<E extends ObjectLiteral>(
   }
 }
 
-function activeRunner(manager: EntityManager | undefined): RunningBulk['transaction'] {
+function activeRunner(manager: EntityManager | undefined): QueryRunner | undefined {
   return manager?.queryRunner?.isTransactionActive ? manager.queryRunner : undefined
 }

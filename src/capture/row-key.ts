@@ -106,6 +106,8 @@ export function keyText(column: Column, value: unknown): string | undefined {
   if (typeof value === 'string') return canonical(column, value)
   if (value instanceof Date) return dateText(column, value)
   if (value instanceof Uint8Array) return Buffer.from(value).toString('hex')
+  // An SQL expression, `insert({ code: () => 'upper(…)' })`: what it will give is not known.
+  if (typeof value === 'function') return undefined
   const text = (value as { toString(): string }).toString()
   if (text === '[object Object]' || Array.isArray(value))
     throw new RedstreamError(

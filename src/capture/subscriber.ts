@@ -16,8 +16,9 @@ import type {
 
 import { definitionsByMetadata } from '../definitions.ts'
 import type { IndexDefinition } from '../indexed.ts'
+import { pause } from '../runtime/backoff.ts'
 import type { Logger } from '../runtime/logger.ts'
-import { currentBulk } from './bulk-context.ts'
+import { isInBulkOf } from './bulk-context.ts'
 import { messageFor } from './entity-message.ts'
 import { TransactionCapture, type Writers } from './transaction-capture.ts'
 import type { Uncaptured, WriteKind } from './uncaptured.ts'
@@ -47,6 +48,9 @@ export interface CaptureOptions {
   readonly logger: Logger
 }
 
+// More than a pool has connections, as a rule: then some are left over from lost connections.
+const manyOpen = 100
+
 /**
  * Hears of every write of the DataSource and gives the ids to the streams: delay messages before the commit, main
  * messages after it.
@@ -66,6 +70,7 @@ export class CaptureSubscriber implements EntitySubscriberInterface {
   readonly #options: CaptureOptions
   readonly #concerned: ReadonlyMap<EntityMetadata, readonly IndexDefinition[]>
   readonly #transactions = new WeakMap<QueryRunner, TransactionCapture>()
+  readonly #open = new Set<QueryRunner>()
   readonly #publishing = new Set<Promise<void>>()
 
   constructor(options: CaptureOptions) {
@@ -88,19 +93,37 @@ export class CaptureSubscriber implements EntitySubscriberInterface {
     await Promise.all(this.#publishing)
   }
 
+  /** Waits until no transaction is open, for at most so many ms; returns how many still are. */
+  async idle(timeoutMs: number): Promise<number> {
+    const end = performance.now() + timeoutMs
+    for (;;) {
+      this.#forgetReleased()
+      if (this.#open.size === 0 || performance.now() > end) return this.#open.size
+      await pause(10)
+    }
+  }
+
   async afterTransactionStart({ queryRunner }: TransactionStartEvent): Promise<void> {
-    if (depthOf(queryRunner) > 1) this.transactionOf(queryRunner).buffer.beginSavepoint()
-    else this.#transactions.delete(queryRunner)
+    if (depthOf(queryRunner) > 1) {
+      this.transactionOf(queryRunner).buffer.beginSavepoint()
+      return
+    }
+    this.#transactions.delete(queryRunner)
+    if (this.#open.size > manyOpen) this.#forgetReleased()
+    this.#open.add(queryRunner)
   }
 
   async beforeTransactionCommit({ queryRunner }: TransactionCommitEvent): Promise<void> {
-    const transaction = this.#transactions.get(queryRunner)
-    if (transaction === undefined || depthOf(queryRunner) > 1) return
+    if (depthOf(queryRunner) > 1) return
+    // Also when there is nothing yet: another subscriber may save in its own hook of this commit, after ours.
+    const transaction = this.transactionOf(queryRunner)
+    transaction.closing = true
     await this.#announced(transaction)
     transaction.committing = true
   }
 
   async afterTransactionCommit({ queryRunner }: TransactionCommitEvent): Promise<void> {
+    if (!queryRunner.isTransactionActive) this.#open.delete(queryRunner)
     const transaction = this.#transactions.get(queryRunner)
     if (transaction === undefined) return
     if (queryRunner.isTransactionActive) {
@@ -112,6 +135,7 @@ export class CaptureSubscriber implements EntitySubscriberInterface {
   }
 
   async afterTransactionRollback({ queryRunner }: TransactionRollbackEvent): Promise<void> {
+    if (!queryRunner.isTransactionActive) this.#open.delete(queryRunner)
     const transaction = this.#transactions.get(queryRunner)
     if (transaction === undefined) return
     if (queryRunner.isTransactionActive) {
@@ -205,9 +229,14 @@ export class CaptureSubscriber implements EntitySubscriberInterface {
         const transaction = this.transactionOf(event.queryRunner)
         transaction.record(definition, message)
         // A subscriber that saves in its own beforeTransactionCommit comes after ours.
-        if (transaction.committing) await this.#announced(transaction)
+        if (transaction.closing) await this.#announced(transaction)
       } else await this.#publishCommitted(definition, message)
     }
+  }
+
+  /** A transaction whose connection was lost ends without a hook. */
+  #forgetReleased(): void {
+    for (const queryRunner of this.#open) if (queryRunner.isReleased) this.#open.delete(queryRunner)
   }
 
   async #announced(transaction: TransactionCapture): Promise<void> {
@@ -256,11 +285,11 @@ export class CaptureSubscriber implements EntitySubscriberInterface {
   }
 
   #refuseUncaptured(kind: WriteKind, definition: IndexDefinition): void {
-    if (currentBulk()?.definition !== definition) this.#options.uncaptured.refuse(kind, definition)
+    if (!isInBulkOf(definition)) this.#options.uncaptured.refuse(kind, definition)
   }
 
   #reportUncaptured(kind: WriteKind, definition: IndexDefinition): void {
-    if (currentBulk()?.definition !== definition) this.#options.uncaptured.report(kind, definition)
+    if (!isInBulkOf(definition)) this.#options.uncaptured.report(kind, definition)
   }
 }
 

@@ -6,7 +6,31 @@ import { TransactionBuffer } from './transaction-buffer.ts'
 /** The writer of each indexed entity's stream. */
 export type Writers = ReadonlyMap<IndexDefinition, StreamWriter>
 
+/** Delay entries of `bulk` calls, and for each call the keys that they stand for. */
+interface Adopted {
+  readonly entries: DelayEntry[]
+  readonly keys: Set<ReadonlySet<string>>
+}
+
 const flushEveryMs = 2
+
+/**
+ * Moves the delay entries of a finished `bulk` to the bulk lane. When the Delayer was faster, because the write took
+ * longer than the delay, consumers may have read the rows too early: then their keys are published again.
+ */
+export async function moveOrPublish(
+  writer: StreamWriter,
+  entries: readonly DelayEntry[],
+  keys: readonly ReadonlySet<string>[],
+): Promise<void> {
+  const gone = await writer.move(entries, 'bulk')
+  if (gone === 0) return
+  for (const ofCall of keys)
+    await writer.publish(
+      Array.from(ofCall, (id) => ({ id })),
+      'bulk',
+    )
+}
 
 /**
  * One transaction as the streams see it.
@@ -16,13 +40,15 @@ const flushEveryMs = 2
  * and the Delayer re-queues them.
  */
 export class TransactionCapture {
+  /** True once the hook before the commit has begun: a change that is noted later must be waited for by whoever notes it. */
+  closing = false
   /** True once the commit may have been sent to the database: from then on delay messages are never deleted unpublished. */
   committing = false
   readonly buffer = new TransactionBuffer<IndexDefinition, Message>()
   readonly #writers: Writers
   readonly #announced = new Map<IndexDefinition, Set<string>>()
   readonly #entries = new Map<IndexDefinition, DelayEntry[]>()
-  readonly #toMove = new Map<IndexDefinition, DelayEntry[]>()
+  readonly #adopted = new Map<IndexDefinition, Adopted>()
   readonly #toWrite = new Map<IndexDefinition, Message[]>()
   #writes: Promise<unknown>[] = []
   #lastFlush = -Infinity
@@ -52,11 +78,16 @@ export class TransactionCapture {
     this.buffer.add(definition, message.id, message)
   }
 
-  /** Delay entries that somebody else wrote for rows of this transaction (`bulk`); the commit moves them to the bulk lane. */
-  adopt(definition: IndexDefinition, entries: readonly DelayEntry[]): void {
-    const adopted = this.#toMove.get(definition) ?? []
-    this.#toMove.set(definition, adopted)
-    for (const entry of entries) adopted.push(entry)
+  /**
+   * Delay entries that somebody else wrote for rows of this transaction (`bulk`); the commit moves them to the bulk lane.
+   *
+   * @param keys - the rows that they stand for, as far as they are remembered
+   */
+  adopt(definition: IndexDefinition, entries: readonly DelayEntry[], keys: ReadonlySet<string>): void {
+    const adopted = this.#adopted.get(definition) ?? { entries: [], keys: new Set() }
+    this.#adopted.set(definition, adopted)
+    for (const entry of entries) adopted.entries.push(entry)
+    adopted.keys.add(keys)
   }
 
   /** Resolves when Redis has every delay message. */
@@ -78,7 +109,9 @@ export class TransactionCapture {
           keepDelayed ? [] : (this.#entries.get(definition) ?? []),
         ),
       ),
-      ...[...this.#toMove].map(([definition, entries]) => this.#writer(definition).move(entries, 'bulk')),
+      ...[...this.#adopted].map(([definition, { entries, keys }]) =>
+        moveOrPublish(this.#writer(definition), entries, [...keys]),
+      ),
     ])
   }
 
@@ -86,8 +119,9 @@ export class TransactionCapture {
   async discard(): Promise<void> {
     this.#toWrite.clear()
     await Promise.allSettled(this.#writes)
+    const adopted = [...this.#adopted].map(([definition, { entries }]) => [definition, entries] as const)
     await Promise.all(
-      [...this.#entries, ...this.#toMove].map(([definition, entries]) =>
+      [...this.#entries, ...adopted].map(([definition, entries]) =>
         this.#writer(definition).discard(entries),
       ),
     )

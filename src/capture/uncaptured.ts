@@ -1,5 +1,6 @@
 import { RedstreamError } from '../errors.ts'
 import type { IndexDefinition } from '../indexed.ts'
+import type { Events } from '../runtime/events.ts'
 import type { Logger } from '../runtime/logger.ts'
 
 export type WriteKind = 'insert' | 'update' | 'delete' | 'soft delete' | 'restore'
@@ -9,14 +10,14 @@ export type WriteKind = 'insert' | 'update' | 'delete' | 'soft delete' | 'restor
  * silently missed.
  */
 export class Uncaptured {
-  /** Number of such writes so far, by entity name. */
-  readonly counts = new Map<string, number>()
   readonly #mode: 'warn' | 'throw' | 'ignore'
+  readonly #events: Events
   readonly #logger: Logger
   readonly #warned = new Set<string>()
 
-  constructor(mode: 'warn' | 'throw' | 'ignore', logger: Logger) {
+  constructor(mode: 'warn' | 'throw' | 'ignore', events: Events, logger: Logger) {
     this.#mode = mode
+    this.#events = events
     this.#logger = logger
   }
 
@@ -29,10 +30,10 @@ export class Uncaptured {
     if (this.#mode === 'throw') throw new RedstreamError('ENTITY', describe(kind, definition, callSite()))
   }
 
-  /** After the statement: counts it and warns once per place in the code. */
+  /** After the statement: tells it and warns once per place in the code. */
   report(kind: WriteKind, definition: IndexDefinition): void {
     const entity = definition.metadata.name
-    this.counts.set(entity, (this.counts.get(entity) ?? 0) + 1)
+    this.#events.tell('uncaptured', { entity, index: definition.name, kind })
     if (this.#mode === 'ignore') return
     const site = callSite()
     const place = `${entity} ${kind} ${site ?? ''}`

@@ -4,6 +4,7 @@ import { Command, Option as Flag } from 'commander'
 
 import { logLevels } from '../runtime/pino-logger.ts'
 import { addDeadLetters } from './commands/dead-letters.ts'
+import { addHealth } from './commands/health.ts'
 import { addInit } from './commands/init.ts'
 import { addStatus } from './commands/status.ts'
 import { addWorkers } from './commands/workers.ts'
@@ -39,6 +40,7 @@ export function createProgram(finish: Finish): Command {
   addWorkers(program, finish)
   addInit(program, finish)
   addStatus(program, finish)
+  addHealth(program, finish)
   addDeadLetters(program, finish)
   return program
 }

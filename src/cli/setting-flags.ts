@@ -10,7 +10,6 @@ const placeholders = {
   duration: '<duration>',
   integer: '<number>',
   bytes: '<bytes>',
-  text: '<text>',
 } as const
 
 /** Adds the flag of every setting that one of the readers uses. */
@@ -18,9 +17,8 @@ export function addSettingFlags(command: Command, readers: readonly Reader[]): C
   for (const [, option] of rows) {
     const { flag } = option
     if (flag === undefined || !option.usedBy.some((reader) => readers.includes(reader))) continue
-    const placeholder = option.kind === 'choice' ? `<${option.choices.join('|')}>` : placeholders[option.kind]
     command.addOption(
-      new Flag(`--${flag} ${placeholder}`, describe(option))
+      new Flag(`--${flag} ${placeholderOf(option)}`, describe(option))
         .argParser((text) => checked(option, text))
         .helpGroup('Settings:'),
     )
@@ -29,6 +27,11 @@ export function addSettingFlags(command: Command, readers: readonly Reader[]): C
     'after',
     '\nA setting is taken from its flag, else the configuration file, else the environment, else its default.',
   )
+}
+
+function placeholderOf(option: Option): string {
+  if (option.kind === 'choice') return `<${option.choices.join('|')}>`
+  return option.kind === 'text' ? `<${option.placeholder}>` : placeholders[option.kind]
 }
 
 /** Refuses a wrong value before anything is loaded. */

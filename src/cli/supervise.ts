@@ -1,6 +1,9 @@
 import type { Logger } from '../runtime/logger.ts'
 import type { Worker } from '../runtime/worker.ts'
 
+/** What is needed of a worker to run it. */
+export type Runnable = Pick<Worker, 'kind' | 'name' | 'run'>
+
 /**
  * Runs workers side by side until `signal` aborts. When one of them cannot go on, the others are stopped too: whoever
  * started the process shall see that it ended, and start it again.
@@ -8,13 +11,13 @@ import type { Worker } from '../runtime/worker.ts'
  * @returns whether every worker ran until it was stopped
  */
 export async function supervise(
-  workers: readonly Worker[],
+  workers: readonly Runnable[],
   signal: AbortSignal,
   logger: Logger,
 ): Promise<boolean> {
   const failure = new AbortController()
   const stop = AbortSignal.any([signal, failure.signal])
-  const run = async (worker: Worker): Promise<void> => {
+  const run = async (worker: Runnable): Promise<void> => {
     const { kind, name } = worker
     try {
       await worker.run(stop)

@@ -2,8 +2,8 @@ import type { Client } from '@elastic/elasticsearch'
 import { z } from 'zod'
 
 import { nextRequest, type BulkRequest, type TargetedOperation } from './bulk-request.ts'
-import { fateOf, type Answer, type Fate } from './fate.ts'
-import { PressureGate } from './pressure.ts'
+import { fateOf, fateOfRequest, type Answer, type Fate } from './fate.ts'
+import { PressureGate, type Reception, type Window } from './pressure.ts'
 
 /** What became of one operation. */
 export interface Outcome {
@@ -27,6 +27,14 @@ export interface BulkWriterOptions {
   readonly requestTimeoutMs: number
 }
 
+/** Who hears how it goes, request by request. */
+export interface BulkListener {
+  /** A request was answered, or was not: how it was received, and what may be sent from now on. */
+  received(reception: Reception, window: Window): void
+  /** What became of its operations. */
+  answered(outcomes: readonly Outcome[]): void
+}
+
 const errorSchema = z.object({
   type: z.string(),
   reason: z.string().nullish(),
@@ -42,9 +50,11 @@ const responseSchema = z.object({ items: z.array(z.record(z.string(), itemSchema
 export class BulkWriter {
   readonly #options: BulkWriterOptions
   readonly #gate: PressureGate
+  readonly #listener: BulkListener
 
-  constructor(options: BulkWriterOptions) {
+  constructor(options: BulkWriterOptions, listener: BulkListener) {
     this.#options = options
+    this.#listener = listener
     const { concurrency, batchSize, bulkBytes } = options
     this.#gate = new PressureGate({ requests: concurrency, documents: batchSize, bytes: bulkBytes })
   }
@@ -59,13 +69,22 @@ export class BulkWriter {
     let rest = operations
     let type: string | undefined
     while (rest.length > 0 && type === undefined) {
-      const answered = await this.#gate.through(async () => {
-        if (!mayStillSend()) return []
-        return this.#request(nextRequest(rest, this.#gate.window))
-      }, wantsLess)
+      let sent = false
+      const answered = await this.#gate.through(
+        async () => {
+          if (!mayStillSend()) return []
+          sent = true
+          return this.#request(nextRequest(rest, this.#gate.window))
+        },
+        wantsLess,
+        (reception) => {
+          if (sent) this.#listener.received(reception, this.#gate.window)
+        },
+      )
+      if (sent) this.#listener.answered(answered)
       outcomes.push(...answered)
       rest = rest.slice(answered.length)
-      if (answered.length === 0) type = 'ticket_too_old'
+      if (!sent) type = 'ticket_too_old'
       else if (wantsLess(answered)) type = 'held_back'
     }
     return [...outcomes, ...rest.map((operation): Outcome => ({ operation, fate: 'wait', type }))]
@@ -93,7 +112,7 @@ export class BulkWriter {
     } catch (error) {
       answer = answerOf(error)
     }
-    const fate = fateOf(answer)
+    const fate = fateOfRequest(answer)
     // A request that is refused as a whole, because it is too large or one of its lines is malformed: halves tell
     // which document it is.
     if (fate === 'poison' && request.operations.length > 1) {

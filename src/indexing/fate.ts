@@ -50,3 +50,14 @@ export function fateOf({ status, type }: Answer): Fate {
       return status >= 500 ? 'wait' : 'poison'
   }
 }
+
+/**
+ * What becomes of the documents of a request that was refused as a whole. Its status says nothing about them: 404 is no
+ * delete that found nothing, 409 no newer version. Without an error type it was not Elasticsearch that answered, but
+ * something before it (a proxy without its backend), and no document is at fault, unless the request was too large.
+ */
+export function fateOfRequest(answer: Answer): Fate {
+  const fate = fateOf(answer)
+  if (fate === 'applied' || fate === 'superseded') return 'fatal'
+  return fate === 'poison' && answer.type === undefined && answer.status !== 413 ? 'fatal' : fate
+}

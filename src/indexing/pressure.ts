@@ -54,8 +54,13 @@ export class PressureGate {
    * Waits for a place, does the request, and learns from how it was received.
    *
    * @param refused - whether the result shows that Elasticsearch wants less
+   * @param learned - called with how it was received, when the window fits that
    */
-  async through<T>(request: () => Promise<T>, refused: (result: T) => boolean): Promise<T> {
+  async through<T>(
+    request: () => Promise<T>,
+    refused: (result: T) => boolean,
+    learned?: (reception: Reception) => void,
+  ): Promise<T> {
     await this.#enter()
     const start = performance.now()
     let reception: Reception = 'refused'
@@ -66,6 +71,7 @@ export class PressureGate {
       return result
     } finally {
       this.#window = afterAnswer(this.#window, this.#largest, reception)
+      learned?.(reception)
       this.#inFlight -= 1
       while (this.#hasRoom()) {
         const next = this.#waiting.shift()

@@ -43,6 +43,12 @@ export interface SettingsInput {
   redisTimeout?: string | number | undefined
   /** Longest wait for an answer of Elasticsearch, in ms or as text. Default: `'30s'`. */
   requestTimeout?: string | number | undefined
+  /** Where workers serve health and metrics: `'HOST:PORT'`, or `'PORT'` for 127.0.0.1. Default: nowhere. */
+  http?: string | undefined
+  /** A worker without a sign of life for this long hangs, in ms or as text. Default: `'1m'`. */
+  stallAfter?: string | number | undefined
+  /** How far behind a main lane may be before `redstream health` complains, in ms or as text. Default: `'1m'`. */
+  maxLag?: string | number | undefined
 }
 
 type SettingName = keyof typeof options

@@ -1,7 +1,7 @@
 import type { WorkerKind } from './worker.ts'
 
 /** Who reads a setting: the application's side (`Redstream.attach`), a kind of worker, or a command. */
-export type Reader = 'application' | WorkerKind | 'init' | 'status'
+export type Reader = 'application' | WorkerKind | 'init' | 'status' | 'health'
 
 interface OptionBase<T> {
   /** Its place in the configuration file. */
@@ -34,6 +34,8 @@ export interface TextOption extends OptionBase<string> {
   readonly pattern: RegExp
   /** What the pattern allows, in words. */
   readonly allowed: string
+  /** What the help shows in place of a value. */
+  readonly placeholder: string
 }
 
 /** One row of the table. */
@@ -43,7 +45,8 @@ const second = 1_000
 const minute = 60 * second
 const day = 24 * 60 * minute
 const mebibyte = 1024 * 1024
-const everyCommand: readonly Reader[] = ['consumer', 'delayer', 'trimmer', 'init', 'status']
+const everyWorker: readonly Reader[] = ['consumer', 'delayer', 'trimmer']
+const everyCommand: readonly Reader[] = [...everyWorker, 'init', 'status', 'health']
 const everyone: readonly Reader[] = ['application', ...everyCommand]
 
 /**
@@ -60,6 +63,7 @@ export const options = {
     // Braces would change the hash tag, and with it the cluster slot of the keys.
     pattern: /^[^\s{}]{0,100}$/,
     allowed: 'up to 100 characters without spaces and braces',
+    placeholder: 'text',
     usedBy: everyone,
     meaning: 'Prefix of every Redis key, for applications that share a Redis.',
     danger:
@@ -228,5 +232,46 @@ export const options = {
     max: 60 * minute,
     usedBy: everyCommand,
     meaning: 'Longest wait for an answer of Elasticsearch.',
+  },
+  http: {
+    key: 'http',
+    flag: 'http',
+    env: 'REDSTREAM_HTTP',
+    kind: 'text',
+    default: '',
+    // A host (in brackets when it is an IPv6 address) and a port up to 65535.
+    pattern:
+      /^(?:(?:(?:[^\s:[\]/]+|\[[\da-fA-F:.]+\]):)?(?:\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]))?$/,
+    allowed: '"HOST:PORT", or "PORT" for 127.0.0.1; port 0 lets the system choose one',
+    placeholder: 'host:port',
+    usedBy: everyWorker,
+    meaning:
+      'Where the process answers /health/live, /health/ready and /metrics (Prometheus); without it, nowhere.',
+    danger: 'There is no password: let only your own network reach it.',
+  },
+  stallAfterMs: {
+    key: 'stallAfter',
+    flag: 'stall-after',
+    env: 'REDSTREAM_STALL_AFTER',
+    kind: 'duration',
+    default: minute,
+    min: second,
+    max: day,
+    usedBy: [...everyWorker, 'health'],
+    meaning:
+      'A worker that gives no sign of life for this long hangs: /health/live answers 503, so that the process is started anew.',
+    danger:
+      'Must be longer than requestTimeout and redisTimeout, and than reading the rows of a batch may take.',
+  },
+  maxLagMs: {
+    key: 'maxLag',
+    flag: 'max-lag',
+    env: 'REDSTREAM_MAX_LAG',
+    kind: 'duration',
+    default: minute,
+    min: 0,
+    max: 30 * day,
+    usedBy: ['health'],
+    meaning: 'How far behind the main lane of a stream may be before `redstream health` complains.',
   },
 } as const satisfies Record<string, Option>

@@ -40,6 +40,12 @@ export interface Settings {
   readonly redisTimeoutMs: number
   /** Longest wait for an answer of Elasticsearch. Default: 30 s. */
   readonly requestTimeoutMs: number
+  /** Where health and metrics are served: `HOST:PORT`, or `PORT` for 127.0.0.1. Default: none. */
+  readonly http: string
+  /** A worker without a sign of life for this long hangs. Default: 60 s. */
+  readonly stallAfterMs: number
+  /** How far behind a main lane may be before `redstream health` complains. Default: 60 s. */
+  readonly maxLagMs: number
 }
 
 /** Where the value of a setting came from. */

@@ -1,3 +1,4 @@
+import type { Activity } from '../runtime/progress.ts'
 import type { Lane, Partition } from './keys.ts'
 import { decodeMessages, type Message } from './message.ts'
 import type { Entry } from './replies.ts'
@@ -14,6 +15,8 @@ export interface Batch {
   readonly lane: Lane
   /** Aborts when the Consumer was told to stop. */
   readonly signal: AbortSignal
+  /** Where a handler that works for long on a batch says that it gets on: `batch.activity.advanced()`. */
+  readonly activity: Activity
 }
 
 /** What a handler may answer; nothing means that all is done. */

@@ -21,6 +21,20 @@ export function mayClaim(entry: PendingEntry, view: ClaimView): boolean {
 }
 
 /**
+ * Whose pending entries are worth reading: dead members, and ourselves when we hold more than we work on. The entries
+ * of living members may be many, and every member looks about once a second.
+ *
+ * @param members - names of the group's members and how many entries each holds
+ */
+export function membersToSearch(members: ReadonlyMap<string, number>, view: ClaimView): string[] {
+  return [...members]
+    .filter(([name, pending]) =>
+      name === view.me ? pending > view.inFlight.size : pending > 0 && !view.alive.has(name),
+    )
+    .map(([name]) => name)
+}
+
+/**
  * Which lane to read first: main, except that the bulk lane gets every eighth turn, so that an endless stream of
  * single changes does not starve it.
  */

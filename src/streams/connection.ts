@@ -1,12 +1,21 @@
-import { Cluster, Redis, type ClusterNode, type ClusterOptions, type RedisOptions } from 'ioredis'
+import {
+  Cluster,
+  Redis,
+  type ClusterNode,
+  type ClusterOptions,
+  type Command,
+  type RedisOptions,
+} from 'ioredis'
 
-import { RedstreamError, isRedstreamError } from '../errors.ts'
+import { RedstreamError } from '../errors.ts'
 import type { Logger } from '../runtime/logger.ts'
+import { describeRedisError, hideArguments, isGivenUp, replyCode } from './redis-error.ts'
 import { defineScripts, type RedisClient } from './scripts.ts'
 
 /**
  * How to reach Redis: a URL (`redis://user:password@host:6379/0`, `rediss://` for TLS), options of ioredis (TLS, ACL
- * user, Sentinel), the nodes of a cluster, or a client of your own, which is duplicated and never closed.
+ * user, Sentinel), the nodes of a cluster, or a client of your own, which is duplicated and never closed. Its
+ * `keyPrefix` is not used: the setting `namespace` is for that.
  */
 export type RedisConnection =
   | string
@@ -27,27 +36,46 @@ export class RedisConnections {
   readonly commands: RedisClient
   /** Where Redis is, without user and password. */
   readonly address: string
-  readonly #open: RedisClient[] = []
+  readonly #open = new Set<RedisClient>()
   readonly #connection: RedisConnection
   readonly #timeoutMs: number
   readonly #logger: Logger
+  /** Why the last attempt to connect failed, until one succeeds. */
+  #lastError: unknown
+  #wasReached = false
+  #warned = false
 
+  /** @throws RedstreamError CONFIG when the URL cannot be read */
   constructor(connection: RedisConnection, timeoutMs: number, logger: Logger) {
     this.#connection = connection
     this.#timeoutMs = timeoutMs
     this.#logger = logger
-    this.address = addressOf(connection)
     this.commands = this.#connect({
       commandTimeout: timeoutMs,
       socketTimeout: timeoutMs,
       // A save must not wait longer for Redis than the timeout says; a refused connection is known after three tries.
       maxRetriesPerRequest: 3,
+      retryStrategy: retryDelayMs,
+    })
+    this.address = addressOf(this.commands, connection)
+  }
+
+  /**
+   * A connection of its own for reads that block, until `release`. It waits for Redis however long that takes; when
+   * `signal` aborts, it gives up at the next failure to connect.
+   */
+  blocking(signal: AbortSignal): RedisClient {
+    return this.#connect({
+      socketTimeout: blockMs + this.#timeoutMs,
+      maxRetriesPerRequest: null,
+      retryStrategy: (attempt) => (signal.aborted ? null : retryDelayMs(attempt)),
     })
   }
 
-  /** A connection of its own for reads that block; it waits for Redis however long that takes. */
-  blocking(): RedisClient {
-    return this.#connect({ socketTimeout: blockMs + this.#timeoutMs, maxRetriesPerRequest: null })
+  /** Closes a connection for reads at once; what it waits for is never answered. */
+  release(reader: RedisClient): void {
+    this.#open.delete(reader)
+    reader.disconnect()
   }
 
   /**
@@ -65,98 +93,99 @@ export class RedisConnections {
 
   /** Turns an error of ioredis into one that says what to do. */
   describe(error: unknown): RedstreamError {
-    return describeRedisError(error, this.address)
+    return describeRedisError((isGivenUp(error) ? this.#lastError : undefined) ?? error, this.address)
   }
 
   /** Closes every connection; answers that are under way are waited for. */
   async close(): Promise<void> {
-    await Promise.all(this.#open.splice(0).map(quit))
+    await Promise.all([...this.#open].map(quit))
   }
 
   #connect(limits: RedisOptions): RedisClient {
     const client = createClient(this.#connection, {
       ...limits,
-      retryStrategy: (attempt) => Math.min(50 * attempt, 1_000),
+      // What a client of the user's may have set otherwise. Keys in replies have the prefix, so it cannot be allowed.
+      keyPrefix: '',
+      enableOfflineQueue: true,
+      autoResendUnfulfilledCommands: true,
+      stringNumbers: false,
       reconnectOnError: (error) => replyCode(error) === 'READONLY',
       connectTimeout: this.#timeoutMs,
     })
     defineScripts(client)
-    let failing = false
-    client.on('error', (error: unknown) => {
-      // One line per outage: ioredis reports every attempt to reconnect.
-      if (!failing) this.#logger.warn({ err: this.describe(error) }, 'Redis cannot be reached; trying again')
-      failing = true
-    })
-    client.on('ready', () => {
-      if (failing) this.#logger.info({ redis: this.address }, 'Redis can be reached again')
-      failing = false
-    })
-    this.#open.push(client)
+    watchCommands(client, limits.commandTimeout)
+    client.on('error', (error: unknown) => this.#failed(error))
+    client.on('ready', () => this.#reached())
+    this.#open.add(client)
     return client
   }
-}
 
-/**
- * Turns an error of ioredis into one that names the server and the setting. Decided by the error code that Redis puts
- * first in its replies (`WRONGPASS`, `OOM`, …), see the Redis protocol specification, "Simple errors".
- */
-export function describeRedisError(error: unknown, address: string): RedstreamError {
-  if (isRedstreamError(error)) return error
-  const where = `Redis at ${address}`
-  const setting = 'set REDIS_URL or `redis` in the configuration'
-  const code = replyCode(error)
-  switch (code) {
-    case undefined:
-      return new RedstreamError(
-        'REDIS_UNAVAILABLE',
-        `${where} does not answer: ${reasonOf(error)}; ${setting}`,
-        {
-          cause: error,
-        },
-      )
-    case 'WRONGPASS':
-    case 'NOAUTH':
-      return new RedstreamError('REDIS', `${where} refused the user or password (${code}); ${setting}`, {
-        cause: error,
-      })
-    case 'NOPERM':
-      return new RedstreamError('REDIS', `${where}: the ACL user may not do this: ${messageOf(error)}`, {
-        cause: error,
-      })
-    case 'OOM':
-      return new RedstreamError(
-        'REDIS_UNAVAILABLE',
-        `${where} is full (maxmemory reached) and takes no messages until it has room again`,
-        { cause: error },
-      )
-    case 'READONLY':
-    case 'LOADING':
-    case 'MASTERDOWN':
-    case 'CLUSTERDOWN':
-    case 'TRYAGAIN':
-      return new RedstreamError('REDIS_UNAVAILABLE', `${where} takes no writes at the moment (${code})`, {
-        cause: error,
-      })
-    default:
-      return new RedstreamError('REDIS', `${where} refused a command: ${messageOf(error)}`, { cause: error })
+  #failed(error: unknown): void {
+    this.#lastError = error
+    // One line per outage: ioredis reports every attempt to reconnect. The first connection is reported by `check`.
+    if (!this.#wasReached || this.#warned) return
+    this.#warned = true
+    this.#logger.warn({ err: this.describe(error) }, 'Redis cannot be reached; trying again')
   }
-}
 
-/** The code that a reply of Redis begins with, or undefined when the error did not come from Redis. */
-export function replyCode(error: unknown): string | undefined {
-  if (!(error instanceof Error) || error.name !== 'ReplyError') return undefined
-  return /^[A-Z]+/.exec(error.message)?.[0] ?? 'ERR'
+  #reached(): void {
+    this.#lastError = undefined
+    this.#wasReached = true
+    if (this.#warned) this.#logger.info({ redis: this.address }, 'Redis can be reached again')
+    this.#warned = false
+  }
 }
 
 function createClient(connection: RedisConnection, options: RedisOptions): RedisClient {
-  if (typeof connection === 'string') return new Redis(connection, options)
-  if (connection instanceof Redis) return connection.duplicate(options)
-  if (connection instanceof Cluster) return connection.duplicate([], { redisOptions: options })
-  if ('cluster' in connection) {
-    const { redisOptions, ...rest } = connection.options ?? {}
-    return new Cluster(connection.cluster, { ...rest, redisOptions: { ...redisOptions, ...options } })
+  if (typeof connection === 'string') {
+    try {
+      return new Redis(connection, options)
+    } catch {
+      // The error of URL() repeats the password.
+      throw new RedstreamError(
+        'CONFIG',
+        'the URL of Redis cannot be read: it must be like redis://user:password@host:6379/0, with special ' +
+          'characters of user and password percent-encoded; set REDIS_URL or `redis` in the configuration',
+      )
+    }
   }
-  return new Redis({ ...connection, ...options })
+  if (connection instanceof Cluster) {
+    // Without nodes of their own, a duplicate takes those of the original.
+    return connection.duplicate([], clusterOptions(connection.options, options))
+  }
+  if ('cluster' in connection && !(connection instanceof Redis))
+    return new Cluster(connection.cluster, clusterOptions(connection.options ?? {}, options))
+  // The timeout of the user's own commands would end every blocking read.
+  const { commandTimeout: _, ...own } = connection instanceof Redis ? connection.options : connection
+  return new Redis({ ...own, ...options })
+}
+
+function clusterOptions(own: ClusterOptions, options: RedisOptions): ClusterOptions {
+  const { commandTimeout: _, ...redisOptions } = own.redisOptions ?? {}
+  return {
+    ...own,
+    enableOfflineQueue: true,
+    // A replica may be behind: what it says of groups and streams cannot be relied on.
+    scaleReads: 'master',
+    ...(options.retryStrategy ? { clusterRetryStrategy: options.retryStrategy } : {}),
+    redisOptions: { ...redisOptions, ...options },
+  }
+}
+
+function retryDelayMs(attempt: number): number {
+  return Math.min(50 * attempt, 1_000)
+}
+
+/** Errors leave the connection without the arguments of the command, and no command waits longer than the timeout. */
+function watchCommands(client: RedisClient, timeoutMs: number | undefined): void {
+  const send = client.sendCommand.bind(client) as (command: Command, ...rest: unknown[]) => unknown
+  client.sendCommand = (command: Command, ...rest: unknown[]) => {
+    // The first to hear of the error: whoever waits for the command asks later.
+    command.promise.catch(hideArguments)
+    // A cluster hands the timeout to its nodes, and as long as it has none, a command would wait for ever.
+    if (timeoutMs !== undefined) command.setTimeout(timeoutMs)
+    return send(command, ...rest)
+  }
 }
 
 async function quit(client: RedisClient): Promise<void> {
@@ -165,24 +194,12 @@ async function quit(client: RedisClient): Promise<void> {
   else client.disconnect()
 }
 
-function addressOf(connection: RedisConnection): string {
-  if (typeof connection === 'string') {
-    if (!URL.canParse(connection)) return '(unreadable URL)'
-    const { hostname, port } = new URL(connection)
-    return `${hostname}:${port || 6379}`
+function addressOf(client: RedisClient, connection: RedisConnection): string {
+  if (client instanceof Cluster) {
+    const known = typeof connection === 'object' && 'cluster' in connection ? connection.cluster : undefined
+    return Array.isArray(known) ? `a cluster of ${known.length} known nodes` : 'a cluster'
   }
-  if (connection instanceof Cluster) return 'a cluster'
-  if ('cluster' in connection) return `a cluster of ${connection.cluster.length} known nodes`
-  const options: RedisOptions = connection instanceof Redis ? (connection as Redis).options : connection
-  if (options.sentinels) return `Sentinel group ${options.name ?? '(unnamed)'}`
-  return options.path ?? `${options.host ?? 'localhost'}:${options.port ?? 6379}`
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
-}
-
-function reasonOf(error: unknown): string {
-  const code = (error as { code?: unknown }).code
-  return typeof code === 'string' ? code : messageOf(error)
+  const { sentinels, name, path, host, port } = client.options
+  if (sentinels) return `Sentinel group ${name ?? '(unnamed)'}`
+  return path ?? `${host ?? 'localhost'}:${port ?? 6379}`
 }

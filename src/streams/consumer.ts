@@ -1,16 +1,26 @@
 import { setMaxListeners } from 'node:events'
 
 import { Backoff } from '../runtime/backoff.ts'
+import { Progress, type Activity } from '../runtime/progress.ts'
 import type { Worker } from '../runtime/worker.ts'
 import { finishedEntries, latestMessages, type BatchHandler, type BatchResult } from './batch.ts'
 import { GroupMember, type Delivery, type GroupMemberOptions } from './group-member.ts'
 import { Heartbeat } from './heartbeat.ts'
+import type { Lane } from './keys.ts'
 import type { Entry } from './replies.ts'
 
 export interface ConsumerOptions extends GroupMemberOptions {
   readonly handler: BatchHandler
   /** Batches in flight. */
   readonly concurrency: number
+}
+
+/** A delivery in flight. */
+interface Work {
+  readonly member: GroupMember
+  readonly lane: Lane
+  readonly activity: Activity
+  readonly signal: AbortSignal
 }
 
 /**
@@ -26,24 +36,30 @@ export interface ConsumerOptions extends GroupMemberOptions {
 export class Consumer implements Worker {
   readonly kind = 'consumer'
   readonly name: string
+  readonly stream: string
+  readonly progress = new Progress()
   readonly #options: ConsumerOptions
 
   constructor(options: ConsumerOptions) {
     this.#options = options
     const { stream, number } = options.partition
+    this.stream = stream
     this.name = `${options.group} of ${stream}, partition ${number}`
   }
 
   /** Reads one batch, if there is any, and works on it until it is done; returns the number of entries. */
   async runOnce(signal: AbortSignal = new AbortController().signal): Promise<number> {
-    const member = await this.#join()
+    const loop = this.progress.begin('read')
+    let member: GroupMember | undefined
     try {
+      member = await this.#join(loop, signal)
       const delivery = (await member.takeOver()) ?? (await member.read(false))
       if (delivery === undefined) return 0
       await this.#work(member, delivery, signal)
       return delivery.entries.length
     } finally {
-      await member.leave()
+      await member?.leave()
+      loop.ends()
     }
   }
 
@@ -53,12 +69,19 @@ export class Consumer implements Worker {
     setMaxListeners(0, signal)
     const inFlight = new Set<Promise<void>>()
     const backoff = new Backoff()
+    const loop = this.progress.begin('read')
     let member: GroupMember | undefined
     let lookedForDead = -Infinity
     while (!signal.aborted) {
       try {
-        if (inFlight.size >= concurrency) await Promise.race(inFlight)
-        member ??= await this.#join()
+        if (inFlight.size >= concurrency) {
+          // The batches tell how they get on.
+          loop.rests()
+          await Promise.race(inFlight)
+          continue
+        }
+        loop.begins('read')
+        member ??= await this.#join(loop, signal)
         let delivery: Delivery | undefined
         if (performance.now() - lookedForDead > takeOverAfterMs / 2) {
           delivery = await member.takeOver()
@@ -66,25 +89,31 @@ export class Consumer implements Worker {
           if (delivery === undefined) lookedForDead = performance.now()
         }
         delivery ??= await member.read(true)
+        loop.advanced()
         if (delivery === undefined) continue
         const work = this.#work(member, delivery, signal).finally(() => inFlight.delete(work))
         inFlight.add(work)
         backoff.reset()
       } catch (error) {
+        // Told to stop while Redis could not be reached.
+        if (signal.aborted) break
+        this.#failed(loop)
         logger.error({ err: error, consumer: this.name }, 'the Consumer cannot read; trying again')
+        loop.pauses()
         await backoff.pause(signal)
       }
     }
+    loop.rests()
     await Promise.all(inFlight)
     await member?.leave()
+    loop.ends()
   }
 
-  async #join(): Promise<GroupMember> {
+  async #join(loop: Activity, signal: AbortSignal): Promise<GroupMember> {
     const { connections, namespace, logger } = this.#options
-    const member = new GroupMember(
-      this.#options,
-      new Heartbeat(connections.commands, namespace, this.kind, logger),
-    )
+    const progressMs = (): number => this.progress.report().progressMs
+    const heartbeat = new Heartbeat(connections.commands, namespace, this.kind, logger, progressMs)
+    const member = new GroupMember(this.#options, heartbeat, loop, signal)
     try {
       await member.join()
     } catch (error) {
@@ -97,32 +126,39 @@ export class Consumer implements Worker {
   /** Works on a delivery until all of it is done, or the Consumer is told to stop; never rejects. */
   async #work(member: GroupMember, delivery: Delivery, signal: AbortSignal): Promise<void> {
     const backoff = new Backoff()
+    const activity = this.progress.begin('handle')
+    const work: Work = { member, lane: delivery.lane, activity, signal }
     let remaining = delivery.entries
     try {
       for (;;) {
-        const result = await this.#handle(delivery, remaining, signal)
+        const result = await this.#handle(work, remaining)
         const retry = new Set(result.retry)
         const finished = finishedEntries(remaining, retry)
-        await this.#settle(member, delivery, finished, result.resolved ?? [], signal)
+        if (finished.length === 0) this.#failed(activity)
+        await this.#settle(work, finished, result.resolved ?? [])
+        if (finished.length > 0) activity.advanced()
         const done = new Set(finished)
         remaining = remaining.filter((entry) => !done.has(entry))
         if (remaining.length === 0 || signal.aborted) return
+        activity.pauses()
         await backoff.pause(signal)
         if (signal.aborted) return
       }
     } finally {
       member.release(delivery)
+      activity.ends()
     }
   }
 
-  async #handle(delivery: Delivery, entries: readonly Entry[], signal: AbortSignal): Promise<BatchResult> {
+  async #handle({ lane, activity, signal }: Work, entries: readonly Entry[]): Promise<BatchResult> {
     const { partition, group, handler, logger } = this.#options
+    const { stream } = partition
     const messages = latestMessages(entries)
     const ids = messages.map((message) => message.id)
     if (ids.length === 0) return {}
     try {
-      const batch = { stream: partition.stream, group, ids, messages, partition, lane: delivery.lane, signal }
-      return (await handler(batch)) ?? {}
+      activity.begins('handle')
+      return (await handler({ stream, group, ids, messages, partition, lane, signal, activity })) ?? {}
     } catch (error) {
       logger.error(
         { err: error, consumer: this.name, messages: ids.length },
@@ -133,26 +169,38 @@ export class Consumer implements Worker {
   }
 
   async #settle(
-    member: GroupMember,
-    delivery: Delivery,
+    { member, lane, activity, signal }: Work,
     finished: readonly Entry[],
     resolved: readonly string[],
-    signal: AbortSignal,
   ): Promise<void> {
+    if (finished.length === 0 && resolved.length === 0) return
+    const { group, events } = this.#options
     const backoff = new Backoff()
     for (;;) {
+      activity.begins('settle')
+      const start = performance.now()
       try {
-        await member.settle(delivery.lane, finished, resolved)
+        await member.settle(lane, finished, resolved)
+        const seconds = (performance.now() - start) / 1_000
+        events?.tell('settled', { stream: this.stream, group, lane, entries: finished.length, seconds })
         return
       } catch (error) {
+        this.#failed(activity)
         this.#options.logger.error(
           { err: error, consumer: this.name },
           'a finished batch could not be acknowledged; trying again',
         )
         // Whoever takes the entries over does the same work again, with the same outcome.
         if (signal.aborted) return
+        activity.pauses()
         await backoff.pause(signal)
       }
     }
+  }
+
+  #failed(activity: Activity): void {
+    activity.failed()
+    const { kind, stream } = this
+    this.#options.events?.tell('failed', { kind, stream, step: activity.currentStep })
   }
 }

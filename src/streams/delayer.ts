@@ -1,7 +1,9 @@
 import { z } from 'zod'
 
 import { Backoff, pause } from '../runtime/backoff.ts'
+import type { Events } from '../runtime/events.ts'
 import type { Logger } from '../runtime/logger.ts'
+import { Progress } from '../runtime/progress.ts'
 import type { Worker } from '../runtime/worker.ts'
 import { Heartbeat } from './heartbeat.ts'
 import type { Partition } from './keys.ts'
@@ -13,6 +15,7 @@ export interface DelayerOptions {
   readonly partitions: readonly Partition[]
   /** Age in ms at which a delay message is due; longer than the longest transaction. */
   readonly delayMs: number
+  readonly events?: Events | undefined
   readonly logger: Logger
 }
 
@@ -28,16 +31,23 @@ const replySchema = z.tuple([z.number(), z.number()])
 export class Delayer implements Worker {
   readonly kind = 'delayer'
   readonly name: string
+  readonly stream: string
+  readonly progress = new Progress()
   readonly #options: DelayerOptions
 
   constructor(options: DelayerOptions) {
     this.#options = options
-    this.name = options.partitions[0]?.stream ?? ''
+    this.name = this.stream = options.partitions[0]?.stream ?? ''
   }
 
   /** Moves what is due at this moment, in all partitions; returns the number of messages moved. */
   async runOnce(): Promise<number> {
-    const { redis, partitions, delayMs } = this.#options
+    return this.#pass(() => undefined)
+  }
+
+  /** @param movedSome - called after each script, of which a pass may take many */
+  async #pass(movedSome: () => void): Promise<number> {
+    const { redis, partitions, delayMs, events } = this.#options
     let moved = 0
     for (const { keys } of partitions) {
       let inPass: number
@@ -50,6 +60,8 @@ export class Delayer implements Worker {
         )
         ;[inPass] = replySchema.parse(reply)
         moved += inPass
+        movedSome()
+        if (inPass > 0) events?.tell('requeued', { stream: this.stream, messages: inPass })
       } while (inPass >= messagesPerPass)
     }
     return moved
@@ -57,25 +69,32 @@ export class Delayer implements Worker {
 
   /** Looks for due messages about ten times per delay, at least once a second, until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const { redis, namespace, delayMs, logger } = this.#options
-    const heartbeat = new Heartbeat(redis, namespace, this.kind, logger)
+    const { redis, namespace, delayMs, events, logger } = this.#options
+    const { kind, stream, progress } = this
+    const heartbeat = new Heartbeat(redis, namespace, kind, logger, () => progress.report().progressMs)
+    const activity = progress.begin('requeue')
     const backoff = new Backoff()
     const intervalMs = Math.min(Math.max(delayMs / 10, 20), 1_000)
     let started = false
     while (!signal.aborted) {
       try {
+        activity.begins('requeue')
         if (!started) await heartbeat.start()
         started = true
-        const moved = await this.runOnce()
-        if (moved > 0)
-          logger.info({ stream: this.name, moved }, 're-queued messages that were never published')
+        const moved = await this.#pass(() => activity.advanced())
+        if (moved > 0) logger.info({ stream, moved }, 're-queued messages that were never published')
         backoff.reset()
+        activity.rests()
         await pause(intervalMs, signal)
       } catch (error) {
-        logger.error({ err: error, stream: this.name }, 'the Delayer failed; trying again')
+        activity.failed()
+        events?.tell('failed', { kind, stream, step: 'requeue' })
+        logger.error({ err: error, stream }, 'the Delayer failed; trying again')
+        activity.pauses()
         await backoff.pause(signal)
       }
     }
     await heartbeat.stop()
+    activity.ends()
   }
 }

@@ -1,11 +1,15 @@
+import type { Events } from '../runtime/events.ts'
 import type { Logger } from '../runtime/logger.ts'
-import { laneOfTurn, mayClaim, type ClaimView } from './claim-policy.ts'
-import { blockMs, replyCode, type RedisConnections } from './connection.ts'
-import { readHeartbeats, type Heartbeat } from './heartbeat.ts'
+import type { Activity } from '../runtime/progress.ts'
+import { laneOfTurn, mayClaim, membersToSearch, type ClaimView } from './claim-policy.ts'
+import { blockMs, type RedisConnections } from './connection.ts'
+import { readAlive, type Heartbeat } from './heartbeat.ts'
 import { lanes, type Lane, type Partition } from './keys.ts'
+import { replyCode } from './redis-error.ts'
 import {
   parseEntries,
   parseRead,
+  readGroups,
   readMembers,
   readPending,
   type Entry,
@@ -27,6 +31,7 @@ export interface GroupMemberOptions {
   readonly group: string
   readonly batchSize: number
   readonly takeOverAfterMs: number
+  readonly events?: Events | undefined
   readonly logger: Logger
 }
 
@@ -43,11 +48,13 @@ export class GroupMember {
   readonly #read: Delivery[] = []
   #turn = 0
 
-  constructor(options: GroupMemberOptions, heartbeat: Heartbeat) {
+  /** @param loop - who waits for what is read: it hears of every attempt to reach Redis that failed meanwhile */
+  constructor(options: GroupMemberOptions, heartbeat: Heartbeat, loop: Activity, signal: AbortSignal) {
     this.#options = options
     this.#heartbeat = heartbeat
     this.#commands = options.connections.commands
-    this.#reader = options.connections.blocking()
+    this.#reader = options.connections.blocking(signal)
+    this.#reader.on('close', () => loop.failed())
   }
 
   /** Makes the group where it is missing (it then gets everything that is still in the stream) and shows a heartbeat. */
@@ -58,7 +65,8 @@ export class GroupMember {
 
   /**
    * The next entries that no member has read; undefined when there are none. With `wait`, up to 500 ms for some to
-   * arrive. The bulk lane is read when the main lane is empty, and every eighth time.
+   * arrive, and longer while Redis cannot be reached. The bulk lane is read when the main lane is empty, and every
+   * eighth time.
    */
   async read(wait: boolean): Promise<Delivery | undefined> {
     const held = this.#read.shift()
@@ -79,23 +87,13 @@ export class GroupMember {
   /** Entries of members that are dead, and our own whose reply was lost; undefined when there are none. */
   async takeOver(): Promise<Delivery | undefined> {
     const { namespace, partition, group, takeOverAfterMs } = this.#options
+    const me = this.#heartbeat.member
     try {
-      let alive: ReadonlySet<string> | undefined
       for (const lane of lanes) {
         const members = await readMembers(this.#commands, partition.keys[lane], group)
-        if ([...members.values()].every((pending) => pending === 0)) continue
-        alive ??= new Set(
-          (await readHeartbeats(this.#commands, namespace))
-            .filter((beat) => beat.seenMs < takeOverAfterMs)
-            .map((beat) => beat.member),
-        )
-        const me = this.#heartbeat.member
-        const entries = await this.#claim(lane, {
-          me,
-          inFlight: this.#inFlight[lane],
-          alive,
-          takeOverAfterMs,
-        })
+        if ([...members].every(([name, pending]) => name === me && pending === 0)) continue
+        const alive = await readAlive(this.#commands, namespace, [...members.keys()], takeOverAfterMs)
+        const entries = await this.#claim(lane, members, alive)
         await this.#forgetDead(lane, members, alive)
         if (entries.length > 0) return this.#take(lane, entries)
       }
@@ -121,12 +119,12 @@ export class GroupMember {
 
   /** Leaves the group; what it still holds is free for others at once. */
   async leave(): Promise<void> {
-    const { partition, group } = this.#options
-    this.#reader.disconnect()
-    for (const lane of lanes) {
-      await this.#remove(partition.keys[lane], group, this.#heartbeat.member).catch(() => undefined)
-    }
-    await this.#heartbeat.stop()
+    const { connections, partition, group } = this.#options
+    connections.release(this.#reader)
+    const me = this.#heartbeat.member
+    const left = lanes.map((lane) => this.#remove(partition.keys[lane], group, me).catch(() => undefined))
+    // All at once: when Redis does not answer, a stop takes one timeout and not three.
+    await Promise.all([...left, this.#heartbeat.stop()])
   }
 
   #take(lane: Lane, entries: readonly Entry[]): Delivery {
@@ -140,7 +138,7 @@ export class GroupMember {
     const ids = from.map(() => '>')
     const me = this.#heartbeat.member
     const reply = wait
-      ? await this.#reader.xreadgroup(
+      ? this.#reader.xreadgroup(
           'GROUP',
           group,
           me,
@@ -152,24 +150,52 @@ export class GroupMember {
           ...keys,
           ...ids,
         )
-      : await this.#reader.xreadgroup('GROUP', group, me, 'COUNT', batchSize, 'STREAMS', ...keys, ...ids)
-    const read = parseRead(reply)
+      : this.#reader.xreadgroup('GROUP', group, me, 'COUNT', batchSize, 'STREAMS', ...keys, ...ids)
+    const read = parseRead(await this.#unlessEnded(reply))
     return from.flatMap((lane) => {
       const entries = read.get(partition.keys[lane]) ?? []
-      return entries.length === 0 ? [] : [this.#take(lane, entries)]
+      if (entries.length === 0) return []
+      const { stream } = partition
+      this.#options.events?.tell('delivered', { stream, group, lane, entries: entries.length })
+      return [this.#take(lane, entries)]
     })
   }
 
-  async #claim(lane: Lane, view: ClaimView): Promise<Entry[]> {
-    const { partition, group, batchSize, logger } = this.#options
+  /**
+   * The reply, or a rejection when the reader has given up on Redis: ioredis forgets a command that was sent over one
+   * connection, when a later one ends before it is ready.
+   */
+  #unlessEnded<T>(reply: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const ended = (): void => reject(new Error('Connection is closed.'))
+      this.#reader.once('end', ended)
+      // Not Promise.race with one promise for all reads: it would hold on to every reply.
+      void reply.then(resolve, reject).finally(() => this.#reader.off('end', ended))
+    })
+  }
+
+  async #claim(
+    lane: Lane,
+    members: ReadonlyMap<string, number>,
+    alive: ReadonlySet<string>,
+  ): Promise<Entry[]> {
+    const { partition, group, batchSize, takeOverAfterMs, events, logger } = this.#options
     const key = partition.keys[lane]
+    const view: ClaimView = {
+      me: this.#heartbeat.member,
+      inFlight: this.#inFlight[lane],
+      alive,
+      takeOverAfterMs,
+    }
     const claimable: PendingEntry[] = []
-    let after: StreamId | undefined
-    for (;;) {
-      const page = await readPending(this.#commands, key, group, after, batchSize)
-      claimable.push(...page.filter((entry) => mayClaim(entry, view)))
-      if (claimable.length >= batchSize || page.length < batchSize) break
-      after = page.at(-1)?.id
+    for (const member of membersToSearch(members, view)) {
+      let after: StreamId | undefined
+      while (claimable.length < batchSize) {
+        const page = await readPending(this.#commands, key, group, member, after, batchSize)
+        claimable.push(...page.filter((entry) => mayClaim(entry, view)))
+        if (page.length < batchSize) break
+        after = page.at(-1)?.id
+      }
     }
     const wanted = claimable.slice(0, batchSize)
     if (wanted.length === 0) return []
@@ -178,7 +204,9 @@ export class GroupMember {
     const ids = wanted.map((entry) => entry.id)
     const entries = parseEntries(await this.#commands.xclaim(key, group, view.me, idle, ...ids))
     const from = [...new Set(wanted.map((entry) => entry.consumer))]
-    logger.info({ stream: partition.stream, group, lane, entries: entries.length, from }, 'took over entries')
+    const { stream } = partition
+    events?.tell('takenOver', { stream, group, lane, entries: entries.length })
+    logger.info({ stream, group, lane, entries: entries.length, from }, 'took over entries')
     if (entries.length < ids.length) await this.#dropDeleted(key, ids, entries)
     return entries
   }
@@ -212,10 +240,12 @@ export class GroupMember {
   async #repairGroup(error: unknown): Promise<void> {
     const code = replyCode(error)
     if (code !== 'NOGROUP' && code !== 'UNBLOCKED') throw error
-    const { partition, group, logger } = this.#options
+    const { partition, group, events, logger } = this.#options
     await createGroup(this.#commands, partition, group)
+    const place = { stream: partition.stream, partition: partition.number, group }
+    events?.tell('groupRecreated', place)
     logger.error(
-      { stream: partition.stream, partition: partition.number, group },
+      place,
       'the consumer group was gone and is made again; changes may be missing in the index: run `redstream verify`',
     )
   }
@@ -224,10 +254,15 @@ export class GroupMember {
 /** Makes a consumer group on both lanes of a partition, from the first entry on; leaves an existing one alone. */
 export async function createGroup(redis: RedisClient, partition: Partition, group: string): Promise<void> {
   for (const lane of lanes) {
+    const key = partition.keys[lane]
     try {
-      await redis.xgroup('CREATE', partition.keys[lane], group, '0', 'MKSTREAM')
+      await redis.xgroup('CREATE', key, group, '0', 'MKSTREAM')
     } catch (error) {
-      if (replyCode(error) !== 'BUSYGROUP') throw error
+      const code = replyCode(error)
+      if (code === 'BUSYGROUP') continue
+      // A Redis that is full refuses the command before it looks whether the group exists.
+      if (code === 'OOM' && (await readGroups(redis, key)).some(({ name }) => name === group)) continue
+      throw error
     }
   }
 }

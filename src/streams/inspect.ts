@@ -1,4 +1,3 @@
-import type { WorkerKind } from '../runtime/worker.ts'
 import { lanes, type Lane, type Partition } from './keys.ts'
 import { parseEntries, readGroups, type Group } from './replies.ts'
 import { readHeartbeats } from './heartbeat.ts'
@@ -25,11 +24,17 @@ export interface StreamStatus {
 }
 
 export interface WorkerStatus {
-  kind: WorkerKind
+  /** `consumer`, `delayer`, `trimmer`, or what a newer version calls its workers. */
+  kind: string
   host: string
   pid: number
   /** Milliseconds since its last heartbeat. */
   seenMs: number
+  /**
+   * Milliseconds since its slowest part last got something done, or looked and found nothing to do. A batch that is
+   * tried again for ever, or whose handler does not come back, lets it grow.
+   */
+  progressMs: number
 }
 
 /** How far one group is in one lane of one partition. */
@@ -121,10 +126,12 @@ export async function inspectPartition(
   }
 }
 
-/** True when every group of every lane has read and acknowledged everything. */
+/** True when every group of every lane has read and acknowledged everything; a stream without a group must be empty. */
 export async function isDrained(redis: RedisClient, partitions: readonly Partition[]): Promise<boolean> {
   for (const key of partitions.flatMap(({ keys }) => lanes.map((lane) => keys[lane]))) {
-    for (const group of await readGroups(redis, key)) {
+    const groups = await readGroups(redis, key)
+    if (groups.length === 0 && (await redis.xlen(key)) > 0) return false
+    for (const group of groups) {
       if (group.pending > 0) return false
       if ((await firstAfter(redis, key, group.lastDelivered)) !== undefined) return false
     }
@@ -132,10 +139,20 @@ export async function isDrained(redis: RedisClient, partitions: readonly Partiti
   return true
 }
 
-/** Workers that were seen in the last minute. */
+/**
+ * Workers that were seen in the last minute: one per process and kind, however many streams it serves. The parts of
+ * a process beat side by side, so the latest beat is that of the process.
+ */
 export async function workerStatus(redis: RedisClient, namespace: string): Promise<WorkerStatus[]> {
   const beats = await readHeartbeats(redis, namespace)
-  return beats.map(({ kind, host, pid, seenMs }) => ({ kind, host, pid, seenMs }))
+  const processes = Map.groupBy(beats, ({ kind, host, pid }) => JSON.stringify([kind, host, pid]))
+  return [...processes.values()].map((ofProcess) => {
+    const { kind, host, pid } = ofProcess[0]!
+    const seenMs = Math.min(...ofProcess.map((beat) => beat.seenMs))
+    // A part that ended without a word (its Redis was away) must not look like one that hangs.
+    const slowestMs = Math.max(...ofProcess.map((beat) => beat.progressMs - beat.seenMs))
+    return { kind, host, pid, seenMs, progressMs: slowestMs + seenMs }
+  })
 }
 
 async function laneStatus(redis: RedisClient, key: string, nowMs: number): Promise<LaneStatus> {
@@ -159,6 +176,8 @@ async function laneStatus(redis: RedisClient, key: string, nowMs: number): Promi
 }
 
 async function undelivered(redis: RedisClient, key: string, group: Group): Promise<number> {
+  // `lag` stays above 0 in Redis 7.0 when an entry that nobody had read was deleted by hand.
+  if ((await firstAfter(redis, key, group.lastDelivered)) === undefined) return 0
   if (group.lag !== undefined) return group.lag
   // Redis cannot tell (XINFO GROUPS: `lag` is null after deletions, and missing before Redis 7): count.
   let after = group.lastDelivered

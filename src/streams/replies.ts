@@ -1,7 +1,7 @@
 import { z } from 'zod'
 
 import type { GroupProgress } from './trim-point.ts'
-import { replyCode } from './connection.ts'
+import { replyCode } from './redis-error.ts'
 import type { RedisClient } from './scripts.ts'
 import { parseStreamId, type StreamId } from './stream-id.ts'
 
@@ -64,28 +64,22 @@ export function parseEntries(reply: unknown): Entry[] {
   return entries.parse(reply)
 }
 
-/** Pending entries of a group after `after`, oldest first, with at least `idleMs` of silence. */
+/** Pending entries of a group's member after `after`, oldest first. */
 export async function readPending(
   redis: RedisClient,
   lane: string,
   group: string,
+  member: string,
   after: StreamId | undefined,
   count: number,
 ): Promise<PendingEntry[]> {
   const start = after === undefined ? '-' : `(${after}`
-  return pendingReply.parse(await redis.xpending(lane, group, start, '+', count))
+  return pendingReply.parse(await redis.xpending(lane, group, start, '+', count, member))
 }
 
 /** Every group of a stream; empty when the stream does not exist. */
 export async function readGroups(redis: RedisClient, lane: string): Promise<Group[]> {
-  let reply: unknown
-  try {
-    reply = await redis.xinfo('GROUPS', lane)
-  } catch (error) {
-    // "ERR no such key": nothing was ever written and no group made.
-    if (replyCode(error) === 'ERR' && (await redis.exists(lane)) === 0) return []
-    throw error
-  }
+  const reply = await unlessMissing(redis, lane, redis.xinfo('GROUPS', lane))
   const infos = z
     .array(z.array(z.unknown()))
     .parse(reply)
@@ -105,13 +99,14 @@ export async function readGroups(redis: RedisClient, lane: string): Promise<Grou
   )
 }
 
-/** Names of a group's members and how many entries each holds. */
+/** Names of a group's members and how many entries each holds; none when the stream does not exist. */
 export async function readMembers(
   redis: RedisClient,
   lane: string,
   group: string,
 ): Promise<Map<string, number>> {
-  const reply = z.array(z.array(z.unknown())).parse(await redis.xinfo('CONSUMERS', lane, group))
+  const info = await unlessMissing(redis, lane, redis.xinfo('CONSUMERS', lane, group))
+  const reply = z.array(z.array(z.unknown())).parse(info)
   const member = z.object({ name: z.string(), pending: z.number() })
   return new Map(
     reply.map((flat) => {
@@ -119,6 +114,17 @@ export async function readMembers(
       return [name, pending]
     }),
   )
+}
+
+/** The reply of XINFO; an empty list when there is no such stream: nothing was ever written and no group made. */
+async function unlessMissing(redis: RedisClient, lane: string, reply: Promise<unknown>): Promise<unknown> {
+  try {
+    return await reply
+  } catch (error) {
+    // The reply is only "ERR no such key".
+    if (replyCode(error) === 'ERR' && (await redis.exists(lane)) === 0) return []
+    throw error
+  }
 }
 
 function fromPairs(flat: readonly unknown[]): Record<string, unknown> {

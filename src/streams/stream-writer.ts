@@ -1,4 +1,9 @@
+import { Cluster } from 'ioredis'
+import { z } from 'zod'
+
 import { partitionOf } from '../capture/row-key.ts'
+import { RedstreamError } from '../errors.ts'
+import type { Events } from '../runtime/events.ts'
 import type { Lane, Partition } from './keys.ts'
 import { encodeMessage, type Message } from './message.ts'
 import { runScript, type RedisClient } from './scripts.ts'
@@ -17,19 +22,26 @@ export interface WaitOptions {
 
 // One script call blocks Redis for about 1 µs per message and argument.
 const messagesPerCall = 5_000
+// A function call of JavaScript takes some 100,000 arguments at most.
+const idsPerCall = 10_000
 // Small enough that the Delayer can stop between entries.
 const messagesPerDelayEntry = 500
+
+/** What requeue.lua returns: messages and entries moved. */
+const movedSchema = z.tuple([z.number(), z.number()])
 
 /** Writes the messages of one stream, spread over its partitions. */
 export class StreamWriter {
   readonly partitions: readonly Partition[]
   readonly #redis: RedisClient
   readonly #wait: WaitOptions | undefined
+  readonly #events: Events | undefined
 
-  constructor(redis: RedisClient, partitions: readonly Partition[], wait?: WaitOptions) {
+  constructor(redis: RedisClient, partitions: readonly Partition[], wait?: WaitOptions, events?: Events) {
     this.#redis = redis
     this.partitions = partitions
     this.#wait = wait
+    this.#events = events
   }
 
   /** Adds messages to the delay stream; when this resolves, Redis has them. */
@@ -45,12 +57,22 @@ export class StreamWriter {
     return entries
   }
 
-  /** Adds messages to a lane and deletes the delay entries that stood for them, atomically per partition. */
+  /**
+   * Adds messages to a lane and deletes the delay entries that stood for them. One step per partition, unless there are
+   * too many for one call: then no delay entry goes before every message is in the lane.
+   */
   async publish(
     messages: readonly Message[],
     lane: Lane,
     needless: readonly DelayEntry[] = [],
   ): Promise<void> {
+    await this.#telling(lane, messages.length, async () => {
+      await this.#publish(messages, lane, needless)
+      return messages.length
+    })
+  }
+
+  async #publish(messages: readonly Message[], lane: Lane, needless: readonly DelayEntry[]): Promise<void> {
     const groups = new Map<Partition, { messages: Message[]; delayed: string[] }>()
     for (const partition of this.partitions) groups.set(partition, { messages: [], delayed: [] })
     for (const [partition, ofPartition] of this.#byPartition(messages))
@@ -59,43 +81,74 @@ export class StreamWriter {
 
     const published = [...groups].map(async ([partition, group]) => {
       const keys = [partition.keys[lane], partition.keys.delay]
-      const [last = [], ...rest] = chunks(group.messages, messagesPerCall).reverse()
-      // The delay entries may stand for messages of any chunk, so they go only after all others are in the lane.
-      await Promise.all(rest.map((chunk) => runScript(this.#redis, 'publish', keys, [0, ...flatten(chunk)])))
-      if (last.length === 0 && group.delayed.length === 0) return
-      await runScript(this.#redis, 'publish', keys, [
-        group.delayed.length,
-        ...group.delayed,
-        ...flatten(last),
-      ])
+      const call = (delayed: readonly string[], added: readonly Message[]): Promise<unknown> =>
+        runScript(this.#redis, 'publish', keys, [delayed.length, ...delayed, ...flatten(added)])
+      const all = chunks(group.messages, messagesPerCall)
+      const last = all.pop() ?? []
+      const [delayed = [], ...more] = chunks(group.delayed, idsPerCall)
+      // One after the other: each has the whole timeout for itself, and the delay entries, which may stand for messages
+      // of any chunk, go only when all others are in the lane.
+      for (const chunk of all) await call([], chunk)
+      if (last.length > 0 || delayed.length > 0) await call(delayed, last)
+      for (const chunk of more) await call(chunk, [])
     })
-    await Promise.all([...published, this.#replicated(messages.length)])
+    // WAIT covers only what was sent before it, and the last chunk of a partition is sent when the others are answered.
+    await Promise.all(published)
+    await this.#replicated(messages.length)
   }
 
-  /** Moves delay entries to a lane now; those that the Delayer has moved already are passed over. */
-  async move(entries: readonly DelayEntry[], lane: Lane): Promise<void> {
+  /**
+   * Moves delay entries to a lane now.
+   *
+   * @returns how many of them the Delayer had moved already, or somebody deleted
+   */
+  async move(entries: readonly DelayEntry[], lane: Lane): Promise<number> {
     const groups = Map.groupBy(entries, (entry) => entry.partition)
-    await Promise.all(
-      [...groups].flatMap(([partition, ofPartition]) =>
-        chunks(ofPartition, messagesPerCall / messagesPerDelayEntry).map((chunk) =>
-          runScript(
-            this.#redis,
-            'requeue',
-            [partition.keys.delay, partition.keys[lane]],
-            ['ids', ...chunk.map((entry) => entry.id)],
+    let gone = entries.length
+    await this.#telling(lane, entries.length, async () => {
+      const replies = await Promise.all(
+        [...groups].flatMap(([partition, ofPartition]) =>
+          chunks(ofPartition, messagesPerCall / messagesPerDelayEntry).map((chunk) =>
+            runScript(
+              this.#redis,
+              'requeue',
+              [partition.keys.delay, partition.keys[lane]],
+              ['ids', ...chunk.map((entry) => entry.id)],
+            ),
           ),
         ),
-      ),
-    )
+      )
+      let messages = 0
+      for (const reply of replies) {
+        const [ofChunk, moved] = movedSchema.parse(reply)
+        messages += ofChunk
+        gone -= moved
+      }
+      return messages
+    })
+    return gone
+  }
+
+  /** @param attempted - how many messages are to be added, at least; `add` returns how many there were */
+  async #telling(lane: Lane, attempted: number, add: () => Promise<number>): Promise<void> {
+    const stream = this.partitions[0]?.stream ?? ''
+    try {
+      const messages = await add()
+      if (messages > 0) this.#events?.tell('published', { stream, lane, messages })
+    } catch (error) {
+      this.#events?.tell('publishFailed', { stream, lane, messages: attempted, error })
+      throw error
+    }
   }
 
   /** Deletes delay entries whose transaction was rolled back. */
   async discard(entries: readonly DelayEntry[]): Promise<void> {
     const groups = Map.groupBy(entries, (entry) => entry.partition)
     await Promise.all(
-      [...groups].map(([partition, ofPartition]) =>
-        this.#redis.xdel(partition.keys.delay, ...ofPartition.map((entry) => entry.id)),
-      ),
+      [...groups].map(async ([partition, ofPartition]) => {
+        for (const chunk of chunks(ofPartition, idsPerCall))
+          await this.#redis.xdel(partition.keys.delay, ...chunk.map((entry) => entry.id))
+      }),
     )
   }
 
@@ -106,14 +159,22 @@ export class StreamWriter {
     return [...groups].map(([number, ofPartition]) => [this.partitions[number]!, ofPartition])
   }
 
-  /** Waits for the replicas to have what was written before on this connection. */
+  /**
+   * Waits for the replicas to have what was written before on this connection.
+   *
+   * @throws RedstreamError REDIS_UNAVAILABLE when they do not have it in time; the messages are in Redis all the same
+   */
   async #replicated(written: number): Promise<void> {
     if (this.#wait === undefined || written === 0) return
     const { replicas, timeoutMs } = this.#wait
-    const reached = await this.#redis.wait(replicas, timeoutMs)
+    // WAIT has no key, and a cluster would ask any node.
+    const primaries = this.#redis instanceof Cluster ? this.#redis.nodes('master') : [this.#redis]
+    const reached = Math.min(...(await Promise.all(primaries.map((node) => node.wait(replicas, timeoutMs)))))
     if (reached < replicas) {
-      throw new Error(
-        `only ${reached} of ${replicas} replicas had the messages after ${timeoutMs} ms (setting wait)`,
+      throw new RedstreamError(
+        'REDIS_UNAVAILABLE',
+        `only ${reached} of ${replicas} replicas had the messages after ${timeoutMs} ms; ` +
+          'see to the replicas, or change `wait`',
       )
     }
   }

@@ -1,5 +1,7 @@
 import { Backoff, pause } from '../runtime/backoff.ts'
+import type { Events } from '../runtime/events.ts'
 import type { Logger } from '../runtime/logger.ts'
+import { Progress } from '../runtime/progress.ts'
 import type { Worker } from '../runtime/worker.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { lanes, type Partition } from './keys.ts'
@@ -18,13 +20,14 @@ export interface TrimmerOptions {
   readonly retentionMs: number
   /** Pause between two passes, in ms. */
   readonly intervalMs: number
+  readonly events?: Events | undefined
   readonly logger: Logger
 }
 
 export interface TrimResult {
   /** Entries removed from all lanes and partitions. */
   trimmed: number
-  /** Per lane key, the group that needs the oldest entry that is left. */
+  /** Per lane key, the group that is behind all others; nothing from what it needs on was removed. */
   heldBackBy: Record<string, string>
 }
 
@@ -37,48 +40,58 @@ export interface TrimResult {
 export class Trimmer implements Worker {
   readonly kind = 'trimmer'
   readonly name: string
+  readonly stream: string
+  readonly progress = new Progress()
   readonly #options: TrimmerOptions
 
   constructor(options: TrimmerOptions) {
     this.#options = options
-    this.name = options.partitions[0]?.stream ?? ''
+    this.name = this.stream = options.partitions[0]?.stream ?? ''
   }
 
   /** One pass over all lanes and partitions. */
   async runOnce(): Promise<TrimResult> {
-    const { redis, partitions, groups, retentionMs } = this.#options
+    const { redis, partitions, groups, retentionMs, events } = this.#options
     const [seconds] = await redis.time()
     const newest =
       retentionMs === 0 ? undefined : parseStreamId(`${Math.max(0, Number(seconds) * 1_000 - retentionMs)}`)
     const result: TrimResult = { trimmed: 0, heldBackBy: {} }
     for (const lane of partitions.flatMap(({ keys }) => lanes.map((name) => keys[name]))) {
       const point = trimPoint(await readGroups(redis, lane), groups, newest)
-      if (point.before === undefined) continue
-      result.trimmed += await redis.xtrim(lane, 'MINID', point.before)
       if (point.heldBackBy !== undefined) result.heldBackBy[lane] = point.heldBackBy
+      if (point.before !== undefined) result.trimmed += await redis.xtrim(lane, 'MINID', point.before)
     }
+    if (result.trimmed > 0) events?.tell('trimmed', { stream: this.stream, entries: result.trimmed })
     return result
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { redis, namespace, intervalMs, logger } = this.#options
-    const heartbeat = new Heartbeat(redis, namespace, this.kind, logger)
+    const { redis, namespace, intervalMs, events, logger } = this.#options
+    const { kind, stream, progress } = this
+    const heartbeat = new Heartbeat(redis, namespace, kind, logger, () => progress.report().progressMs)
+    const activity = progress.begin('trim')
     const backoff = new Backoff()
     let started = false
     while (!signal.aborted) {
       try {
+        activity.begins('trim')
         if (!started) await heartbeat.start()
         started = true
         const { trimmed } = await this.runOnce()
-        if (trimmed > 0)
-          logger.debug({ stream: this.name, trimmed }, 'removed messages that every group has done')
+        activity.advanced()
+        if (trimmed > 0) logger.debug({ stream, trimmed }, 'removed messages that every group has done')
         backoff.reset()
+        activity.rests()
         await pause(intervalMs, signal)
       } catch (error) {
-        logger.error({ err: error, stream: this.name }, 'the Trimmer failed; trying again')
+        activity.failed()
+        events?.tell('failed', { kind, stream, step: 'trim' })
+        logger.error({ err: error, stream }, 'the Trimmer failed; trying again')
+        activity.pauses()
         await backoff.pause(signal)
       }
     }
     await heartbeat.stop()
+    activity.ends()
   }
 }

@@ -1,17 +1,22 @@
 import type { DataSource } from 'typeorm'
 
-import { keyProblem } from '../capture/row-key.ts'
 import type { IndexDefinition } from '../indexed.ts'
 import type { Operation, TargetedOperation } from '../indexing/bulk-request.ts'
 import { BulkWriter, type BulkWriterOptions, type Outcome } from '../indexing/bulk-writer.ts'
+import type { Fate } from '../indexing/fate.ts'
 import { currentTargets } from '../indexing/index-schema.ts'
+import type { Events } from '../runtime/events.ts'
 import type { Logger } from '../runtime/logger.ts'
+import type { Activity } from '../runtime/progress.ts'
 import type { Batch, BatchResult } from '../streams/batch.ts'
 import { bury, type Burial } from '../streams/dead-letters.ts'
 import type { RedisClient } from '../streams/scripts.ts'
 import { judgeConflict, storedVersions } from './conflicts.ts'
 import { buildDocument } from './document.ts'
 import { loadRows } from './document-loader.ts'
+import { buildOperations } from './operations.ts'
+import { logOutcomes } from './outcome-log.ts'
+import { Stages } from './stages.ts'
 import { takeTicket, type Ticket } from './ticket.ts'
 
 export interface IndexerOptions extends BulkWriterOptions {
@@ -22,6 +27,7 @@ export interface IndexerOptions extends BulkWriterOptions {
   readonly ticketMaxAgeMs: number
   /** Most dead letters of a partition. */
   readonly deadLetterCap: number
+  readonly events?: Events | undefined
   readonly logger: Logger
 }
 
@@ -40,25 +46,42 @@ export class Indexer {
   readonly #options: IndexerOptions
   readonly #writer: BulkWriter
   readonly #document: ReturnType<typeof buildDocument>
+  /** The batches whose requests are sent, or wait for their turn. */
+  readonly #sending = new Set<Activity>()
 
   constructor(options: IndexerOptions) {
     this.#options = options
-    this.#writer = new BulkWriter(options)
+    const stream = options.definition.stream
+    this.#writer = new BulkWriter(options, {
+      received: (reception, window) => options.events?.tell('answered', { stream, reception, window }),
+      answered: (outcomes) => this.#answered(outcomes),
+    })
     this.#document = buildDocument(options.definition)
   }
 
   /** Indexes one batch. Rejects when nothing of it could be done: database or Redis away, no index. */
   readonly handle = async (batch: Batch): Promise<BatchResult> => {
-    const { dataSource, definition, ticketMaxAgeMs } = this.#options
+    const { dataSource, definition, ticketMaxAgeMs, events, logger } = this.#options
+    const stages = new Stages(batch.activity)
+    stages.begins('ticket')
     const ticket = await this.#ticket(batch)
-    const { rows, invalid } = await loadRows(definition, batch.ids, dataSource)
-    const { operations, burials } = await this.#operations(batch.ids, rows, invalid, ticket.version)
-
-    const outcomes = await this.#writer.send(
-      operations.flatMap((operation) => ticket.targets.map((target) => ({ ...operation, target }))),
-      () => ticket.ageMs() < ticketMaxAgeMs,
-    )
-    const retry = new Set<string>()
+    stages.begins('load')
+    const rows = await loadRows(definition, batch.ids, dataSource)
+    stages.begins('build')
+    const { operations, burials, late } = await buildOperations(batch.ids, rows, {
+      version: ticket.version,
+      document: this.#document,
+      withinMs: ticketMaxAgeMs - ticket.ageMs(),
+    })
+    if (late.length > 0) {
+      logger.warn(
+        { index: definition.name, documents: late.length },
+        'document() takes so long that these rows must wait for another batch (settings batchSize, ticketMaxAge)',
+      )
+    }
+    stages.begins('index')
+    const outcomes = await this.#send(batch, operations, ticket)
+    const retry = new Set<string>(late)
     const conflicts: TargetedOperation[] = []
     for (const outcome of outcomes) {
       const { fate, operation } = outcome
@@ -66,12 +89,49 @@ export class Indexer {
       else if (fate === 'poison') burials.set(operation.id, burialOf(outcome))
       else if (fate !== 'applied') retry.add(operation.id)
     }
-    for (const id of await this.#conflicts(batch, conflicts)) retry.add(id)
-    for (const id of await this.#bury(batch, burials, retry)) retry.add(id)
-    this.#report(outcomes, burials)
+    const conflicting = await this.#conflicts(batch, conflicts)
+    for (const id of conflicting) retry.add(id)
+    const seconds = stages.end()
+    const refused = await this.#bury(batch, burials, retry)
+    for (const id of refused) retry.add(id)
+    logOutcomes(logger, definition.name, outcomes, burials)
+    events?.tell('indexed', {
+      stream: batch.stream,
+      documents: {
+        applied: count(outcomes, 'applied'),
+        superseded: conflicts.length - conflicting.length,
+        retried: count(outcomes, 'wait') + count(outcomes, 'fatal') + conflicting.length + refused.length,
+        dead: [...burials.keys()].filter((id) => !retry.has(id)).length,
+      },
+      seconds,
+    })
     // A row may have another key than it was asked for (a collation that ignores case): ask for all of them again.
     const again = [...retry].every((id) => batch.ids.includes(id)) ? [...retry] : batch.ids
     return { retry: again, resolved: batch.ids.filter((id) => !retry.has(id) && !burials.has(id)) }
+  }
+
+  async #send(batch: Batch, operations: readonly Operation[], ticket: Ticket): Promise<Outcome[]> {
+    const { activity } = batch
+    this.#sending.add(activity)
+    try {
+      return await this.#writer.send(
+        operations.flatMap((operation) => ticket.targets.map((target) => ({ ...operation, target }))),
+        () => ticket.ageMs() < this.#options.ticketMaxAgeMs,
+      )
+    } finally {
+      this.#sending.delete(activity)
+    }
+  }
+
+  /** Batches take turns: the answer to one shows for all that wait how Elasticsearch takes them. */
+  #answered(outcomes: readonly Outcome[]): void {
+    const applied = outcomes.some(({ fate }) => fate === 'applied')
+    const refused = outcomes.every(({ fate }) => fate === 'wait' || fate === 'fatal')
+    for (const activity of this.#sending) {
+      if (applied) activity.advanced()
+      else if (refused) activity.failed()
+      else activity.begins('index')
+    }
   }
 
   /** A ticket that knows where to write. Redis learns the targets from Elasticsearch when it has lost them. */
@@ -79,52 +139,16 @@ export class Indexer {
     const { redis, client, definition } = this.#options
     const ticket = await takeTicket(redis, batch.partition)
     if (ticket.targets.length > 0) return ticket
+    batch.activity.begins('index')
     await redis.sadd(batch.partition.keys.targets, ...(await currentTargets(client, definition)))
     // Targets must be learned with the ticket or before it, never after: `reindex_model.py` shows why.
     return takeTicket(redis, batch.partition)
   }
 
-  /** What is to be written: every row that was found, and a delete for every other key. */
-  async #operations(
-    ids: readonly string[],
-    rows: ReadonlyMap<string, object>,
-    invalid: ReadonlyMap<string, Error>,
-    version: string,
-  ): Promise<{ operations: Operation[]; burials: Map<string, Burial> }> {
-    const operations: Operation[] = []
-    const burials = new Map<string, Burial>()
-    for (const id of new Set([...ids, ...rows.keys()])) {
-      const problem = keyProblem(id)
-      const failure = invalid.get(id)
-      if (problem !== undefined || failure !== undefined) {
-        const type = problem === undefined ? 'unreadable_row' : 'invalid_key'
-        burials.set(id, { id, type, reason: problem ?? failure?.message ?? '' })
-        continue
-      }
-      try {
-        const row = rows.get(id)
-        const document = row === undefined ? undefined : await this.#document(row)
-        operations.push({
-          id,
-          version,
-          source: document === undefined ? undefined : JSON.stringify(document),
-        })
-      } catch (error) {
-        // The user's document() failed for this row: its neighbours are not concerned.
-        burials.set(id, {
-          id,
-          type: 'document_failed',
-          reason: error instanceof Error ? error.message : String(error),
-        })
-      }
-    }
-    return { operations, burials }
-  }
-
   /** Looks into version conflicts; returns the ids to try again. */
   async #conflicts(batch: Batch, conflicts: readonly TargetedOperation[]): Promise<string[]> {
     if (conflicts.length === 0) return []
-    const { redis, client, definition, logger } = this.#options
+    const { redis, client, definition, events, logger } = this.#options
     const fresh = await takeTicket(redis, batch.partition)
     const retry: string[] = []
     let highest: number | undefined
@@ -152,6 +176,7 @@ export class Indexer {
       logger.debug({ index, documents: retry.length }, 'version conflicts; these rows are read again')
     if (highest !== undefined) {
       await takeTicket(redis, batch.partition, BigInt(highest).toString())
+      events?.tell('counterRaised', { stream: batch.stream, partition: batch.partition.number })
       logger.error(
         { index, partition: batch.partition.number, stored: highest, ticket: fresh.version },
         'the ticket counter was behind the versions in the index (did Redis lose data, or is its clock wrong?); ' +
@@ -167,10 +192,13 @@ export class Indexer {
     burials: ReadonlyMap<string, Burial>,
     retry: ReadonlySet<string>,
   ): Promise<string[]> {
-    const { redis, definition, deadLetterCap, logger } = this.#options
+    const { redis, definition, deadLetterCap, events, logger } = this.#options
     const letters = [...burials.values()].filter(({ id }) => !retry.has(id))
+    if (letters.length > 0) batch.activity.begins('bury')
     const refused = await bury(redis, batch.partition, letters, deadLetterCap)
     if (refused.length > 0) {
+      const { number: partition } = batch.partition
+      events?.tell('lettersRefused', { stream: batch.stream, partition, rows: refused.length })
       logger.error(
         {
           index: definition.name,
@@ -184,38 +212,10 @@ export class Indexer {
     }
     return refused
   }
+}
 
-  #report(outcomes: readonly Outcome[], burials: ReadonlyMap<string, Burial>): void {
-    const { definition, logger } = this.#options
-    const index = definition.name
-    for (const [type, waiting] of Map.groupBy(
-      outcomes.filter(({ fate }) => fate === 'wait'),
-      ({ type }) => type,
-    )) {
-      logger.warn(
-        { index, type, documents: waiting.length, reason: waiting[0]?.reason },
-        'Elasticsearch did not take these documents now; they are tried again',
-      )
-    }
-    for (const [type, failed] of Map.groupBy(
-      outcomes.filter(({ fate }) => fate === 'fatal'),
-      ({ type }) => type,
-    )) {
-      logger.error(
-        {
-          index,
-          type,
-          documents: failed.length,
-          target: failed[0]?.operation.target,
-          reason: failed[0]?.reason,
-        },
-        'nothing can be written to this index until somebody mends it (is it deleted? are the rights right?); trying again',
-      )
-    }
-    for (const { id, type, reason } of burials.values()) {
-      logger.error({ index, id, type, reason }, 'this row cannot be indexed and is a dead letter now')
-    }
-  }
+function count(outcomes: readonly Outcome[], wanted: Fate): number {
+  return outcomes.filter(({ fate }) => fate === wanted).length
 }
 
 function burialOf({ operation, type, reason }: Outcome): Burial {

@@ -6,6 +6,7 @@ import { RedstreamError, isRedstreamError } from '../errors.ts'
 import type { IndexDefinition } from '../indexed.ts'
 import { checkElasticsearch, connectElasticsearch } from '../indexing/elasticsearch-connection.ts'
 import { currentTargets, initIndexes, type InitReport } from '../indexing/index-schema.ts'
+import { Events } from '../runtime/events.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Settings } from '../runtime/settings.ts'
 import type { Worker, WorkerKind } from '../runtime/worker.ts'
@@ -40,6 +41,8 @@ export interface Status {
 
 /** Everything that the command line needs of the sync: it owns the connections until `close`. */
 export interface Pipeline {
+  /** What the workers tell; nobody listens unless somebody asks for metrics. */
+  readonly events: Events
   /**
    * The workers of the given kinds; `streams` limits them to some streams.
    *
@@ -49,6 +52,12 @@ export interface Pipeline {
   /** Creates what is missing: indices, aliases, consumer groups, and the list of write targets. */
   init(): Promise<InitReport>
   status(): Promise<Status>
+  /**
+   * Asks Redis for an answer.
+   *
+   * @throws RedstreamError REDIS_UNAVAILABLE or REDIS
+   */
+  check(): Promise<void>
   /**
    * The dead letters that fit, newest failure first.
    *
@@ -67,6 +76,12 @@ export interface LetterSelection extends LetterFilter {
   readonly streams?: readonly string[] | undefined
 }
 
+/** Which servers must answer when the pipeline opens. */
+export interface PipelineNeeds {
+  /** False for what only looks at the streams: it is needed most while Elasticsearch is away. */
+  readonly elasticsearch: boolean
+}
+
 interface Source {
   readonly definition: IndexDefinition
   readonly partitions: readonly Partition[]
@@ -75,9 +90,14 @@ interface Source {
 /**
  * Connects to the database, Redis and Elasticsearch.
  *
+ * @param needs - which servers must answer now. Default: all of them
  * @throws RedstreamError DATABASE, REDIS, REDIS_UNAVAILABLE, ELASTICSEARCH, ELASTICSEARCH_UNAVAILABLE or ENTITY
  */
-export async function openPipeline(config: ResolvedConfig, logger: Logger): Promise<Pipeline> {
+export async function openPipeline(
+  config: ResolvedConfig,
+  logger: Logger,
+  needs: PipelineNeeds = { elasticsearch: true },
+): Promise<Pipeline> {
   const { dataSource, settings } = config
   const initializedHere = await initialize(dataSource)
   const connections = new RedisConnections(config.redis, settings.redisTimeoutMs, logger)
@@ -92,7 +112,7 @@ export async function openPipeline(config: ResolvedConfig, logger: Logger): Prom
   try {
     const definitions = resolveDefinitions(dataSource)
     definitions.forEach(checkRelations)
-    await Promise.all([connections.check(), checkElasticsearch(elasticsearch.client)])
+    await Promise.all([connections.check(), needs.elasticsearch && checkElasticsearch(elasticsearch.client)])
     const sources = definitions.map((definition) => ({
       definition,
       partitions: partitionsOf(settings.namespace, definition.stream, definition.partitions),
@@ -114,10 +134,12 @@ interface Parts {
 }
 
 class OpenPipeline implements Pipeline {
+  readonly events: Events
   readonly #parts: Parts
 
   constructor(parts: Parts) {
     this.#parts = parts
+    this.events = new Events(parts.logger)
   }
 
   workers(kinds: readonly WorkerKind[], streams?: readonly string[]): Worker[] {
@@ -158,6 +180,10 @@ class OpenPipeline implements Pipeline {
       ),
       workers: await workerStatus(connections.commands, config.settings.namespace),
     }
+  }
+
+  async check(): Promise<void> {
+    await this.#parts.connections.check()
   }
 
   async deadLetters(selection: LetterSelection): Promise<DeadLetter[]> {
@@ -211,20 +237,21 @@ class OpenPipeline implements Pipeline {
 
   #workersOf(kind: WorkerKind, { definition, partitions }: Source): Worker[] {
     const { config, connections, client, logger } = this.#parts
+    const { events } = this
     const { settings, dataSource } = config
     const { namespace } = settings
     const redis = connections.commands
     switch (kind) {
       case 'consumer': {
-        const indexer = new Indexer({ ...settings, dataSource, redis, client, definition, logger })
+        const indexer = new Indexer({ ...settings, dataSource, redis, client, definition, events, logger })
         const handler = indexer.handle
         return partitions.map(
           (partition) =>
-            new Consumer({ ...settings, connections, partition, group: indexGroup, handler, logger }),
+            new Consumer({ ...settings, connections, partition, group: indexGroup, handler, events, logger }),
         )
       }
       case 'delayer':
-        return [new Delayer({ redis, namespace, partitions, delayMs: settings.delayMs, logger })]
+        return [new Delayer({ redis, namespace, partitions, delayMs: settings.delayMs, events, logger })]
       case 'trimmer': {
         const { retentionMs, trimIntervalMs: intervalMs } = settings
         return [
@@ -235,6 +262,7 @@ class OpenPipeline implements Pipeline {
             groups: [indexGroup],
             retentionMs,
             intervalMs,
+            events,
             logger,
           }),
         ]

@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest'
 
-import { formatAge, formatStatus } from '../../src/cli/status-table.ts'
+import { formatStatus } from '../../src/cli/status-table.ts'
 import { formatInit } from '../../src/cli/commands/init.ts'
+import { formatAge } from '../../src/runtime/age.ts'
 
 const idle = { length: 0, undelivered: 0, pending: 0, lagMs: 0 }
 
@@ -17,7 +18,10 @@ it('shows a row for each stream, and the workers', () => {
       },
       { name: 'countries', main: idle, bulk: idle, delay: { length: 0, oldestMs: 0 }, deadLetters: 0 },
     ],
-    workers: [{ kind: 'consumer', host: 'web-1', pid: 4711, seenMs: 340 }],
+    workers: [
+      { kind: 'consumer', host: 'web-1', pid: 4711, seenMs: 340, progressMs: 840 },
+      { kind: 'consumer', host: 'web-2', pid: 4712, seenMs: 40, progressMs: 95_000 },
+    ],
   })
   expect(text).toBe(`\
 ┌───────────┬─────────┬────────┬─────────┬──────────┬───────────────────────────┬─────────────────┬──────────────┐
@@ -29,6 +33,7 @@ it('shows a row for each stream, and the workers', () => {
 └───────────┴─────────┴────────┴─────────┴──────────┴───────────────────────────┴─────────────────┴──────────────┘
 Workers alive:
   consumer  web-1, process 4711, seen 340 ms ago
+  consumer  web-2, process 4712, seen 40 ms ago, no progress for 1 m 35 s
 `)
 })
 

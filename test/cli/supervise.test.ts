@@ -1,8 +1,7 @@
 import { expect, it } from 'vitest'
 
-import { supervise } from '../../src/cli/supervise.ts'
+import { supervise, type Runnable } from '../../src/cli/supervise.ts'
 import type { Logger } from '../../src/runtime/logger.ts'
-import type { Worker } from '../../src/runtime/worker.ts'
 
 function recorder(): { logger: Logger; errors: string[] } {
   const errors: string[] = []
@@ -14,7 +13,7 @@ function recorder(): { logger: Logger; errors: string[] } {
 }
 
 /** Runs until it is stopped, then does its last work. */
-function patient(name: string, stopped: string[]): Worker {
+function patient(name: string, stopped: string[]): Runnable {
   return {
     kind: 'consumer',
     name,
@@ -47,7 +46,7 @@ it.each([
 ])('stops the others when one %s, and says so', async (_, run, message) => {
   const { logger, errors } = recorder()
   const stopped: string[] = []
-  const workers: Worker[] = [patient('a', stopped), { kind: 'trimmer', name: 'cities', run }]
+  const workers: Runnable[] = [patient('a', stopped), { kind: 'trimmer', name: 'cities', run }]
   expect(await supervise(workers, new AbortController().signal, logger)).toBe(false)
   expect(stopped).toEqual(['a'])
   expect(errors).toEqual([message])

@@ -3,14 +3,14 @@ import path from 'node:path'
 
 import { expect, it } from 'vitest'
 
-import { optionsReference, referenceFile } from '../../scripts/reference.ts'
+import { referencePages } from '../../scripts/reference.ts'
 import { loadConfig } from '../../src/runtime/config-loader.ts'
 import { options, type Option } from '../../src/runtime/options.ts'
 import { resolveSettings } from '../../src/runtime/settings.ts'
 
-it('docs/reference/options.md fits the table of options', () => {
+it.each(Object.entries(referencePages()))('%s fits the table that it is made from', (file, page) => {
   // When it does not: node scripts/reference.ts
-  expect(readFileSync(referenceFile, 'utf8')).toBe(optionsReference())
+  expect(readFileSync(file, 'utf8')).toBe(page)
 })
 
 it('config/redstream.example.ts names every setting with its default', async () => {

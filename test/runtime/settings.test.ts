@@ -31,7 +31,8 @@ const inFile = (settings: unknown) => ({
 /** A value that an option allows. */
 function allowed(option: Option): fc.Arbitrary<string | number> {
   if (option.kind === 'choice') return fc.constantFrom(...option.choices)
-  if (option.kind === 'text') return fc.stringMatching(/^[a-z0-9:_-]{1,20}$/)
+  // Not empty, which counts as not given in the environment.
+  if (option.kind === 'text') return fc.stringMatching(option.pattern).filter((text) => text !== '')
   return fc.integer({ min: option.min, max: option.max })
 }
 

@@ -5,12 +5,13 @@ import { Consumer, type ConsumerOptions } from '../../src/streams/consumer.ts'
 import { RedisConnections, type RedisConnection } from '../../src/streams/connection.ts'
 import { createGroup } from '../../src/streams/group-member.ts'
 import { readHeartbeats } from '../../src/streams/heartbeat.ts'
-import { partitionsOf, type Lane, type Partition } from '../../src/streams/keys.ts'
+import { partitionsOf, workersKey, type Lane, type Partition } from '../../src/streams/keys.ts'
 import { decodeMessages, type Message } from '../../src/streams/message.ts'
 import { parseEntries, type Entry } from '../../src/streams/replies.ts'
-import { runScript, type RedisClient } from '../../src/streams/scripts.ts'
+import type { RedisClient } from '../../src/streams/scripts.ts'
 import { StreamWriter } from '../../src/streams/stream-writer.ts'
 import { testSpace, type TestSpace } from './services.ts'
+import type { TcpProxy } from './tcp-proxy.ts'
 
 /** A line that was logged. */
 export interface LogLine {
@@ -165,9 +166,9 @@ export async function readAs(
 }
 
 /** One beat of a worker that is not this process. */
-export async function beatAs(stream: TestStream, member: string): Promise<void> {
-  const key = `${stream.namespace}:redstream:workers`
-  await runScript(stream.redis, 'heartbeat', [key], [member, 'consumer', 'elsewhere', 1, 60_000])
+export async function beatAs({ redis, namespace }: TestStream, member: string): Promise<void> {
+  const beat = { kind: 'consumer', host: 'elsewhere', pid: 1, at: await redisNow(redis) }
+  await redis.hset(workersKey(namespace), member, JSON.stringify(beat))
 }
 
 /** Waits until so many workers show a heartbeat. */
@@ -175,6 +176,17 @@ export async function alive(stream: TestStream, count: number): Promise<void> {
   await eventually(async () =>
     expect(await readHeartbeats(stream.redis, stream.namespace)).toHaveLength(count),
   )
+}
+
+/** Waits until a connection through the proxy is in a blocking read. */
+export async function blocked({ redis }: TestStream, proxy: TcpProxy): Promise<void> {
+  await eventually(async () => {
+    const list = String(await redis.client('LIST'))
+    const blocking = list.split('\n').filter((line) => / flags=\w*b/.test(line))
+    expect(proxy.clients.some((client) => blocking.some((line) => line.includes(` addr=${client} `)))).toBe(
+      true,
+    )
+  })
 }
 
 /** Names of the members of a group in a lane. */

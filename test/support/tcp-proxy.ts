@@ -6,7 +6,7 @@ export class TcpProxy {
   readonly port: number
   readonly #server: Server
   readonly #pairs: Set<readonly [Socket, Socket]>
-  #dropReplies = false
+  #drops: (reply: string) => boolean = () => false
 
   private constructor(server: Server, pairs: Set<readonly [Socket, Socket]>, port: number) {
     this.#server = server
@@ -24,7 +24,7 @@ export class TcpProxy {
       pairs.add(pair)
       client.on('data', (data) => target.write(data))
       target.on('data', (data) => {
-        if (!proxy.#dropReplies) client.write(data)
+        if (!proxy.#drops(data.toString('latin1'))) client.write(data)
       })
       for (const [socket, other] of [pair, [target, client]] as const) {
         socket.on('error', () => undefined)
@@ -68,13 +68,13 @@ export class TcpProxy {
     }
   }
 
-  /** Requests reach the server, its replies are thrown away, until `cut` or {@link TcpProxy.restore}. */
-  dropReplies(): void {
-    this.#dropReplies = true
+  /** Requests reach the server, its replies are thrown away until `restore`; with `text`, only those that hold it. */
+  dropReplies(text = ''): void {
+    this.#drops = (reply) => reply.includes(text)
   }
 
   restore(): void {
-    this.#dropReplies = false
+    this.#drops = () => false
   }
 
   /** Refuses connections until `accept`. */

@@ -43,7 +43,7 @@ async function status(options: StatusOptions): Promise<number> {
   if (watch && !process.stdout.isTTY)
     throw new RedstreamError('USAGE', '--watch needs a terminal; use --json')
   const { withPipeline } = await import('../context.ts')
-  return withPipeline(options, async (pipeline) => {
+  const show = async (pipeline: Pipeline): Promise<number> => {
     if (watch) {
       await untilSignalled((signal) => watchStatus(pipeline, signal, (text) => process.stdout.write(text)))
       return 0
@@ -51,7 +51,8 @@ async function status(options: StatusOptions): Promise<number> {
     const found = await pipeline.status()
     process.stdout.write(json ? `${JSON.stringify(found, null, 2)}\n` : formatFor(found))
     return 0
-  })
+  }
+  return withPipeline(options, show, { elasticsearch: false })
 }
 
 const formatFor = (found: Status): string => formatStatus(found, { color: colors.isColorSupported })

@@ -60,14 +60,16 @@ Examples:
 
 async function work(kinds: readonly WorkerKind[], options: WorkerOptions): Promise<number> {
   const { withPipeline } = await import('../context.ts')
-  return withPipeline(options, async (pipeline, logger) => {
+  const { withEndpoints } = await import('../endpoints.ts')
+  return withPipeline(options, async (pipeline, logger, settings) => {
     const workers = pipeline.workers(kinds, options.stream)
     const names = workers.map(({ kind, name }) => `${kind} ${name}`)
     const good = await untilSignalled(
-      async (signal) => {
-        logger.info({ workers: names }, `${workers.length} workers are running`)
-        return supervise(workers, signal, logger)
-      },
+      (signal) =>
+        withEndpoints({ pipeline, workers, settings, logger }, signal, async () => {
+          logger.info({ workers: names }, `${workers.length} workers are running`)
+          return supervise(workers, signal, logger)
+        }),
       (signal) =>
         logger.info({ signal }, `${signal}: finishing the batches in flight; a second one ends at once`),
     )

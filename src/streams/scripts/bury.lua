@@ -4,6 +4,7 @@
 -- KEYS[1] dead letters
 -- ARGV[1] row key   ARGV[2] type   ARGV[3] reason   ARGV[4] most letters
 -- Returns the number of attempts so far; 0 when there was no room.
+
 -- Also in a Redis that is full, see ticket.lua: the entry that is acknowledged for it takes more room.
 redis.call('PERSIST', KEYS[1])
 

@@ -5,6 +5,11 @@
 -- KEYS[1] last ticket   KEYS[2] targets
 -- ARGV[1] a version that the ticket must be above (0: none)
 -- Returns { ticket as text, target, ... }. Microseconds since 1970 fit a double exactly until the year 2255.
+
+-- A Redis that is full refuses what may need memory, unless the script has written before: without tickets nobody
+-- could empty it again. PERSIST is such a write, and changes nothing: the key never expires.
+redis.call('PERSIST', KEYS[1])
+
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local last = tonumber(redis.call('GET', KEYS[1]) or '0')

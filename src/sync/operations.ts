@@ -1,0 +1,103 @@
+import { keyProblem } from '../capture/row-key.ts'
+import type { DocumentBody } from '../indexed.ts'
+import type { Operation } from '../indexing/bulk-request.ts'
+import type { Burial } from '../streams/dead-letters.ts'
+import type { LoadedRows } from './document-loader.ts'
+
+/** What a batch writes, and what it cannot write. */
+export interface BuiltBatch {
+  /** Every row that was found and has a document, and a delete for every other key. */
+  readonly operations: Operation[]
+  readonly burials: Map<string, Burial>
+  /** Keys for which the time did not suffice: they need a batch, and a ticket, of their own. */
+  readonly late: string[]
+}
+
+/** What is the same for all rows of a batch. */
+export interface Build {
+  readonly version: string
+  /** Makes the document of a row; undefined when it has none. */
+  readonly document: (row: object) => Promise<DocumentBody | undefined>
+  /** Until the ticket is too old for anything to be sent with it. */
+  readonly withinMs: number
+}
+
+/**
+ * Makes the documents of a batch, one after the other.
+ *
+ * A `document()` that is slow, or never done, must not let the ticket grow too old again and again: after half of the
+ * time what is there is sent, and the rest comes in another batch. Only the first document may take all of the time;
+ * one that does not end within it could never be indexed, and is buried.
+ */
+export async function buildOperations(
+  ids: readonly string[],
+  { rows, invalid }: LoadedRows,
+  { version, document, withinMs }: Build,
+): Promise<BuiltBatch> {
+  const built: BuiltBatch = { operations: [], burials: new Map(), late: [] }
+  const half = timer(withinMs / 2)
+  const whole = timer(withinMs)
+  let made = 0
+  try {
+    for (const id of new Set([...ids, ...rows.keys()])) {
+      const problem = keyProblem(id)
+      const failure = invalid.get(id)
+      if (problem !== undefined || failure !== undefined) {
+        const type = problem === undefined ? 'unreadable_row' : 'invalid_key'
+        built.burials.set(id, { id, type, reason: problem ?? failure?.message ?? '' })
+        continue
+      }
+      const row = rows.get(id)
+      if (row === undefined) {
+        built.operations.push({ id, version, source: undefined })
+        continue
+      }
+      const limit = made === 0 ? whole : half
+      if (limit.isOver()) {
+        built.late.push(id)
+        continue
+      }
+      try {
+        const body = await Promise.race([document(row), limit.over])
+        if (body !== timeIsOver) built.operations.push({ id, version, source: body && textOf(body) })
+        else if (made === 0) throw new Error(tooLong(withinMs))
+        else built.late.push(id)
+      } catch (error) {
+        // The user's document() failed for this row: its neighbours are not concerned.
+        const reason = error instanceof Error ? error.message : String(error)
+        built.burials.set(id, { id, type: 'document_failed', reason })
+      }
+      made += 1
+    }
+  } finally {
+    half.clear()
+    whole.clear()
+  }
+  return built
+}
+
+function textOf(body: DocumentBody): string {
+  const text = JSON.stringify(body) as string | undefined
+  // Otherwise it would look like a row without a document, and be deleted.
+  if (text === undefined) throw new TypeError('document() gave something that JSON has no text for')
+  return text
+}
+
+function tooLong(ms: number): string {
+  return `document() did not end within ${Math.round(ms)} ms, after which a batch is not sent any more (setting ticketMaxAge)`
+}
+
+const timeIsOver = Symbol('time is over')
+
+interface Timer {
+  readonly over: Promise<typeof timeIsOver>
+  readonly isOver: () => boolean
+  readonly clear: () => void
+}
+
+function timer(ms: number): Timer {
+  const { promise, resolve } = Promise.withResolvers<typeof timeIsOver>()
+  const end = performance.now() + ms
+  const timeout = setTimeout(resolve, ms, timeIsOver)
+  return { over: promise, isOver: () => performance.now() >= end, clear: () => clearTimeout(timeout) }
+}
