@@ -18,8 +18,9 @@ import { definitionsByMetadata } from '../definitions.ts'
 import type { IndexDefinition } from '../indexed.ts'
 import { pause } from '../runtime/backoff.ts'
 import type { Logger } from '../runtime/logger.ts'
+import type { Message } from '../streams/message.ts'
 import { isInBulkOf } from './bulk-context.ts'
-import { messageFor } from './entity-message.ts'
+import { keyIn, messageFor } from './entity-message.ts'
 import { TransactionCapture, type Writers } from './transaction-capture.ts'
 import type { Uncaptured, WriteKind } from './uncaptured.ts'
 
@@ -223,7 +224,7 @@ export class CaptureSubscriber implements EntitySubscriberInterface {
     const concerned = this.#concerned.get(event.metadata)
     if (concerned === undefined) return
     for (const definition of concerned) {
-      const message = messageFor(definition, event)
+      const message = this.#messageAfter(definition, event)
       if (message === undefined) this.#reportUncaptured(kind, definition)
       else if (event.queryRunner.isTransactionActive) {
         const transaction = this.transactionOf(event.queryRunner)
@@ -231,6 +232,21 @@ export class CaptureSubscriber implements EntitySubscriberInterface {
         // A subscriber that saves in its own beforeTransactionCommit comes after ours.
         if (transaction.closing) await this.#announced(transaction)
       } else await this.#publishCommitted(definition, message)
+    }
+  }
+
+  /** What is committed already is published even when `payload()` fails for it. */
+  #messageAfter(definition: IndexDefinition, event: WriteEvent): Message | undefined {
+    try {
+      return messageFor(definition, event)
+    } catch (error) {
+      const id = event.queryRunner.isTransactionActive ? undefined : keyIn(definition, event)
+      if (id === undefined) throw error
+      this.#options.logger.error(
+        { err: error, entity: definition.metadata.name, id },
+        'payload() failed for a row that is committed already, so its message carries none',
+      )
+      return { id }
     }
   }
 
@@ -261,7 +277,9 @@ export class CaptureSubscriber implements EntitySubscriberInterface {
     const publishing = transaction.publish(requeue === 'always').catch((error: unknown) => {
       logger.error(
         { err: describe(error) },
-        'committed changes could not be published; the Delayer re-queues them when their delay is over',
+        transaction.unannounced
+          ? 'committed changes could not be published and have no delay message, so the index misses them: run `redstream verify`'
+          : 'committed changes could not be published; the Delayer re-queues them when their delay is over',
       )
     })
     this.#publishing.add(publishing)

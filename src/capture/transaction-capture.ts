@@ -44,6 +44,8 @@ export class TransactionCapture {
   closing = false
   /** True once the commit may have been sent to the database: from then on delay messages are never deleted unpublished. */
   committing = false
+  /** True when Redis did not take a delay message: then only the publish can bring the changes into the index. */
+  unannounced = false
   readonly buffer = new TransactionBuffer<IndexDefinition, Message>()
   readonly #writers: Writers
   readonly #announced = new Map<IndexDefinition, Set<string>>()
@@ -152,7 +154,9 @@ export class TransactionCapture {
         entries.push(...written)
       })
     // Whoever awaits `announced` hears of the failure; until then it must not count as unhandled.
-    write.catch(() => undefined)
+    write.catch(() => {
+      this.unannounced = true
+    })
     this.#writes.push(write)
   }
 

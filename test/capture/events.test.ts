@@ -1,3 +1,5 @@
+import { Redis } from 'ioredis'
+import { MoreThan } from 'typeorm'
 import { afterEach, expect, test } from 'vitest'
 
 import { startRedis, type ServerHandle } from '../../services/services.ts'
@@ -26,7 +28,10 @@ test('published: a save, a transaction, a touch and a bulk, each with its number
   expect(published.splice(0)).toEqual([{ stream, lane: 'main', messages: 1 }])
   await app.redstream.touch(app.City, [1, 2, 3])
   expect(published.splice(0)).toEqual([{ stream, lane: 'main', messages: 3 }])
-  await app.redstream.bulk(app.City, {}, () => app.dataSource.manager.update(app.City, {}, { population: 1 }))
+  const all = { id: MoreThan(0) }
+  await app.redstream.bulk(app.City, all, () =>
+    app.dataSource.manager.update(app.City, all, { population: 1 }),
+  )
   expect(published.splice(0)).toEqual([{ stream, lane: 'bulk', messages: 3 }])
   await app.dataSource
     .transaction(async (manager) => {
@@ -73,7 +78,16 @@ test('publishFailed: Redis died between the delay message and the publish', asyn
   try {
     app = await captured({ redis: redis.url, redisTimeout: '1s' })
     const failed = heard('publishFailed')
-    app.dataSource.subscribers.unshift({ afterTransactionCommit: () => redis.kill() })
+    const commands = new Redis(redis.url)
+    commands.on('error', () => undefined)
+    app.dataSource.subscribers.push({
+      // Runs beside ours: when the delay message is there, Redis dies, and the commit begins.
+      beforeTransactionCommit: async () => {
+        await expect.poll(() => commands.xlen(app.partition.keys.delay)).toBe(1)
+        commands.disconnect()
+        await redis.kill()
+      },
+    })
     await app.dataSource.manager.save(app.city('Rome'))
     expect(failed).toEqual([
       { stream: app.partition.stream, lane: 'main', messages: 1, error: expect.any(Error) },

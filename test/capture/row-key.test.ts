@@ -33,6 +33,11 @@ const parse = (entity: EntityTarget<object>, text: string): unknown =>
   parseKey(dataSource.getMetadata(entity), text)
 
 describe('keyOf', () => {
+  test('an SQL expression is no key: what it will give is not known', () => {
+    expect(key(Whole, { id: () => 'next_id()' })).toBeUndefined()
+    expect(key(Joined, { a: 'x', b: () => "upper('y')" })).toBeUndefined()
+  })
+
   test('takes a scalar, a map of ids, or an entity', () => {
     expect(key(Whole, 5)).toBe('5')
     expect(key(Whole, { id: 5 })).toBe('5')

@@ -175,6 +175,31 @@ describe('payload', () => {
       await app.dispose()
     }
   })
+
+  test('a payload that fails: a save is rolled back, a row that is committed already is published without one', async () => {
+    const app = await captured(
+      {},
+      {
+        payload: (city) => {
+          if (city.name === 'bad') throw new Error('no payload for bad')
+          return { name: city.name }
+        },
+      },
+    )
+    try {
+      const { manager } = app.dataSource
+      await expect(manager.save(app.city('bad'))).rejects.toThrow('no payload for bad')
+      expect(await manager.count(app.City)).toBe(0)
+      const { identifiers } = await manager.insert(app.City, [app.city('bad'), app.city('good')])
+      const [bad, good] = identifiers.map(({ id }) => String(id))
+      expect(await app.messages('main')).toEqual([{ id: bad }, { id: good, payload: '{"name":"good"}' }])
+      expect(app.log).toContainEqual(
+        expect.objectContaining({ level: 'error', message: expect.stringContaining('payload() failed') }),
+      )
+    } finally {
+      await app.dispose()
+    }
+  })
 })
 
 describe('requeue: always, as the gem does', () => {

@@ -40,6 +40,24 @@ describe('Redis away', () => {
     expect(await count()).toBe(0)
   })
 
+  test('reject: a change that another subscriber makes while the commit begins is not committed either', async () => {
+    app = await captured({ redis: redis.url, redisTimeout: '1s' })
+    let saved = false
+    app.dataSource.subscribers.push({
+      // Our hook has nothing to wait for when it runs.
+      beforeTransactionCommit: async ({ manager }) => {
+        if (saved) return
+        saved = true
+        await redis.kill()
+        await manager.save(app.city('late'))
+      },
+    })
+    await expect(app.dataSource.transaction((manager) => manager.query('SELECT 1'))).rejects.toMatchObject({
+      code: 'REDIS_UNAVAILABLE',
+    })
+    expect(await count()).toBe(0)
+  })
+
   test('accept: the save succeeds, with a warning that says what to run', async () => {
     app = await captured({ redis: redis.url, redisTimeout: '1s', onUnavailable: 'accept' })
     await redis.kill()
@@ -47,6 +65,9 @@ describe('Redis away', () => {
     expect(await count()).toBe(1)
     expect(app.log).toContainEqual(
       expect.objectContaining({ level: 'warn', message: expect.stringContaining('redstream verify') }),
+    )
+    expect(app.log).toContainEqual(
+      expect.objectContaining({ level: 'error', message: expect.stringContaining('have no delay message') }),
     )
   })
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 
-import { fateOf, type Fate } from '../../src/indexing/fate.ts'
+import { fateOf, fateOfRequest, type Fate } from '../../src/indexing/fate.ts'
 
 const table: [status: number, type: string | undefined, fate: Fate][] = [
   [200, undefined, 'applied'],
@@ -40,6 +40,35 @@ test('only a 2xx, or a plain 404, counts as applied', () => {
       (status, type) => {
         const applied = (status >= 200 && status < 300) || (status === 404 && type === undefined)
         expect(fateOf({ status, type }) === 'applied').toBe(applied)
+      },
+    ),
+  )
+})
+
+const requests: [status: number, type: string | undefined, fate: Fate][] = [
+  // A proxy whose backend is gone, or that does not know the path.
+  [404, undefined, 'fatal'],
+  [400, undefined, 'fatal'],
+  [405, undefined, 'fatal'],
+  [409, undefined, 'fatal'],
+  [503, undefined, 'wait'],
+  [0, 'ConnectionError', 'wait'],
+  [413, undefined, 'poison'],
+  [400, 'illegal_argument_exception', 'poison'],
+  [401, 'security_exception', 'fatal'],
+]
+
+test.each(requests)('a whole request answered with %i %s: %s', (status, type, fate) => {
+  expect(fateOfRequest({ status, type })).toBe(fate)
+})
+
+test('no answer to a whole request says that its documents are in the index', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 0, max: 599 }),
+      fc.option(fc.string(), { nil: undefined }),
+      (status, type) => {
+        expect(['wait', 'poison', 'fatal']).toContain(fateOfRequest({ status, type }))
       },
     ),
   )

@@ -36,7 +36,10 @@ export async function captured(
 ): Promise<Captured> {
   const space = await testSpace()
   const City = cityEntity(space.indexPrefix, indexed)
-  const dataSource = await new DataSource({ ...space.dataSourceOptions([City]), synchronize: true }).initialize()
+  const dataSource = await new DataSource({
+    ...space.dataSourceOptions([City]),
+    synchronize: true,
+  }).initialize()
   const log: LogLine[] = []
   const redstream = await Redstream.attach(dataSource, {
     redis: space.redisUrl,

@@ -72,12 +72,13 @@ async function run(act: Act | undefined, options: LetterOptions): Promise<number
     throw new RedstreamError('USAGE', 'say which letters: --stream, --type or --id, or --all')
   }
   const { withPipeline } = await import('../context.ts')
-  return withPipeline(options, async (pipeline) => {
+  const work = async (pipeline: Pipeline): Promise<number> => {
     const letters = await pipeline.deadLetters({ streams, types, ids })
     if (act !== undefined) process.stdout.write(`${await act(pipeline, letters)}\n`)
     else process.stdout.write(json ? `${JSON.stringify(letters, null, 2)}\n` : formatLetters(letters))
     return 0
-  })
+  }
+  return withPipeline(options, work, { elasticsearch: false })
 }
 
 function count(letters: readonly DeadLetter[]): string {

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
@@ -67,19 +68,22 @@ export class Program {
 
   /** Waits until something is true that this process brings about; fails with what it said, at once when it ends. */
   async until(condition: () => boolean | Promise<boolean>, complaint: string): Promise<void> {
-    let ended = false
     let fulfilled = false
+    let cause: unknown
     await vi
       .waitFor(
         async () => {
-          ended = this.hasEnded
+          const ended = this.hasEnded
           fulfilled = await condition()
           if (!fulfilled && !ended) throw new Error('not yet')
         },
         { timeout: patienceMs, interval: 5 },
       )
-      .catch(() => undefined)
-    if (!fulfilled) throw new Error(`${this.name} ${complaint}. It said:\n${this.#stderr.join('\n')}`)
+      .catch((error: unknown) => {
+        cause = error
+      })
+    if (fulfilled) return
+    throw new Error(`${this.name} ${complaint}. It said:\n${this.#stderr.join('\n')}`, { cause })
   }
 
   /** Sends a signal, unless it has ended. */
@@ -98,8 +102,8 @@ export class Program {
     this.signal('SIGSTOP')
     await vi.waitFor(
       async () => {
-        const { stdout } = await execa('ps', ['-o', 'state=', '-p', String(this.pid)])
-        if (!stdout.startsWith('T')) throw new Error(`${this.name} is in state ${stdout}`)
+        const state = await processState(this.pid)
+        if (!state.startsWith('T')) throw new Error(`${this.name} is in state ${state}`)
       },
       { timeout: patienceMs, interval: 5 },
     )
@@ -115,8 +119,18 @@ export class Program {
   }
 }
 
+/** "T" for a process that stands still: from /proc on Linux (`ps` is missing in small images), else from `ps`. */
+async function processState(pid: number): Promise<string> {
+  if (process.platform !== 'linux') return (await execa('ps', ['-o', 'state=', '-p', String(pid)])).stdout
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
+  return stat.slice(stat.lastIndexOf(')') + 2)
+}
+
 /** How long a test waits for something that must happen. */
 export const patienceMs = 40_000
+
+// Tests that start many processes one after the other take long on a machine that is busy; each step has its patience.
+vi.setConfig({ testTimeout: 4 * patienceMs })
 
 /** Waits until something is true. */
 export async function waitUntil(
