@@ -34,6 +34,8 @@ describe('Redis away', () => {
   test('reject: a write outside a transaction fails before its statement', async () => {
     app = await captured({ redis: redis.url, redisTimeout: '1s' })
     await redis.kill()
+    // Before the socket has noticed, nobody can know.
+    await expect.poll(() => app.log.some(({ message }) => message.includes('cannot be reached'))).toBe(true)
     await expect(app.dataSource.manager.insert(app.City, app.city('Rome'))).rejects.toMatchObject({
       code: 'REDIS_UNAVAILABLE',
     })
