@@ -23,6 +23,8 @@ if (options.owner !== undefined) chownSync(folder, options.owner.uid, options.ow
 const log = openSync(path.join(folder, 'server.log'), 'a')
 
 let server: ChildProcess | undefined
+/** Resolves when the program has been told that the server has ended. */
+let exitTold = Promise.resolve()
 let running: ChildProcess | undefined
 let closing = false
 
@@ -79,9 +81,12 @@ async function start(command: ServerCommand): Promise<number> {
     child.once('error', reject)
   })
   server = child
-  child.once('exit', (code, signal) => {
-    if (server === child) server = undefined
-    tell({ event: 'exited', code, signal })
+  exitTold = new Promise((resolve) => {
+    child.once('exit', (code, signal) => {
+      if (server === child) server = undefined
+      tell({ event: 'exited', code, signal })
+      resolve()
+    })
   })
   if (child.pid === undefined) throw new Error(`${command.file} has no pid`)
   return child.pid
@@ -89,7 +94,10 @@ async function start(command: ServerCommand): Promise<number> {
 
 async function end(signal: NodeJS.Signals, graceMs: number): Promise<void> {
   const pid = server?.pid
-  if (pid !== undefined) await endTree(pid, signal, graceMs)
+  if (pid === undefined) return
+  await endTree(pid, signal, graceMs)
+  // The process table knows it sooner than Node: told later, it would count as the end of the next server.
+  await exitTold
 }
 
 /**

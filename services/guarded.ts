@@ -99,7 +99,7 @@ export class Guard {
 
   /** Ends the server, removes its folder, and resolves when the guard is gone too. May be called again. */
   async close(): Promise<void> {
-    if (this.#child.connected) {
+    if (this.#child.connected && this.#child.exitCode === null) {
       this.#child.ref()
       this.#child.send({ id: this.#nextId++, task: 'close' } satisfies GuardRequest, () => undefined)
     }
@@ -107,7 +107,9 @@ export class Guard {
   }
 
   async #ask(task: GuardTask): Promise<unknown> {
-    if (!this.#child.connected) throw new Error('the server has been stopped')
+    // The channel may still count as connected for a moment after the process has ended.
+    if (this.#child.exitCode !== null || !this.#child.connected)
+      throw new Error('the server has been stopped')
     const id = this.#nextId++
     this.#child.channel?.ref()
     this.#child.send({ ...task, id } satisfies GuardRequest)

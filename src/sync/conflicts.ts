@@ -7,7 +7,7 @@ import type { TargetedOperation } from '../indexing/bulk-request.ts'
 export type Conflict =
   /** A newer state is in the index, or a deleted document stays deleted: done. */
   | 'superseded'
-  /** The stored version is above a ticket that was taken after the conflict: the counter went backwards. */
+  /** The stored version is above a ticket that was taken after it was read: the counter went backwards. */
   | 'counter-behind'
   /** A tombstone was in the way of a document; its version cannot be seen: read the row again, with a new ticket. */
   | 'tombstone'

@@ -149,21 +149,20 @@ export class Indexer {
   async #conflicts(batch: Batch, conflicts: readonly TargetedOperation[]): Promise<string[]> {
     if (conflicts.length === 0) return []
     const { redis, client, definition, events, logger } = this.#options
+    const looks: { operation: TargetedOperation; stored: number | undefined }[] = []
+    for (const [target, operations] of Map.groupBy(conflicts, (operation) => operation.target)) {
+      const ids = operations.map(({ id }) => id)
+      const versions = await storedVersions(client, target, ids)
+      for (const operation of operations) looks.push({ operation, stored: versions.get(operation.id) })
+    }
+    // After the look: a version that somebody wrote while it was under way must be below it too.
     const fresh = await takeTicket(redis, batch.partition)
     const retry: string[] = []
     let highest: number | undefined
-    for (const [target, operations] of Map.groupBy(conflicts, (operation) => operation.target)) {
-      const versions = await storedVersions(
-        client,
-        target,
-        operations.map(({ id }) => id),
-      )
-      for (const operation of operations) {
-        const stored = versions.get(operation.id)
-        const conflict = judgeConflict(operation, stored, fresh.version)
-        if (conflict !== 'superseded') retry.push(operation.id)
-        if (conflict === 'counter-behind') highest = Math.max(highest ?? 0, stored ?? 0)
-      }
+    for (const { operation, stored } of looks) {
+      const conflict = judgeConflict(operation, stored, fresh.version)
+      if (conflict !== 'superseded') retry.push(operation.id)
+      if (conflict === 'counter-behind') highest = Math.max(highest ?? 0, stored ?? 0)
     }
     const index = definition.name
     const superseded = conflicts.length - retry.length

@@ -21,7 +21,7 @@ afterEach(async () => {
 })
 
 async function ready(services: ServicesProcess): Promise<void> {
-  await expect.poll(services.stdout, { timeout: 90_000 }).toContain('ready\n')
+  await expect.poll(services.stdout, { timeout: 240_000 }).toContain('ready\n')
 }
 
 /** The other two are attached to: Redis is the quickest to start. */
@@ -30,7 +30,7 @@ const all = { DATABASE_URL: undefined, REDIS_URL: undefined, ELASTICSEARCH_URL: 
 
 test(
   'prints three addresses that answer; a SIGKILL leaves no process and no data',
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async () => {
     const services = start([], all)
     await ready(services)

@@ -28,7 +28,8 @@ export class Screen {
 
   constructor(output: NodeJS.WriteStream) {
     this.#output = output
-    this.#colors = colors.createColors(output.isTTY && colors.isColorSupported)
+    // `isTTY` is undefined for a pipe, and undefined would mean "as the environment says".
+    this.#colors = colors.createColors(output.isTTY === true && colors.isColorSupported)
   }
 
   /** The step that was begun last, for error messages. */

@@ -55,7 +55,9 @@ async function status(options: StatusOptions): Promise<number> {
   return withPipeline(options, show, { elasticsearch: false })
 }
 
-const formatFor = (found: Status): string => formatStatus(found, { color: colors.isColorSupported })
+// picocolors takes a CI for a terminal; what is piped into a file there must be plain all the same.
+const formatFor = (found: Status): string =>
+  formatStatus(found, { color: process.stdout.isTTY && colors.isColorSupported })
 
 /** Draws the status every second until `signal` aborts; an error is shown in its place, since it may pass. */
 async function watchStatus(
