@@ -17,6 +17,7 @@ import type { BatchHandler } from './streams/batch.ts'
 import { RedisConnections, type RedisConnection } from './streams/connection.ts'
 import { Consumer } from './streams/consumer.ts'
 import { createGroup } from './streams/group-member.ts'
+import { Isolation } from './streams/isolation.ts'
 import { inspectPartition, isDrained, type PartitionInspection } from './streams/inspect.ts'
 import { nameProblem, partitionsOf } from './streams/keys.ts'
 import { StreamWriter, type WaitOptions } from './streams/stream-writer.ts'
@@ -53,6 +54,7 @@ export class Redstream {
   readonly #settings: Settings
   readonly #logger: Logger
   readonly #consumers = new Set<RunningConsumer>()
+  readonly #isolation = new Isolation()
 
   private constructor(dataSource: DataSource, options: AttachOptions) {
     this.#dataSource = dataSource
@@ -194,6 +196,7 @@ export class Redstream {
         partition,
         group,
         handler,
+        isolation: this.#isolation,
         events: this.events,
         logger: this.#logger,
       })

@@ -13,6 +13,13 @@ export interface Batch {
   readonly messages: readonly Message[]
   readonly partition: Partition
   readonly lane: Lane
+  /** How often its entries were delivered, with this time: more than once when a member died, or lost a reply. */
+  readonly deliveries: number
+  /**
+   * Its only entry was delivered several times and was never finished, so it may be what ended those processes. No
+   * other batch is in flight in this process while its handler runs.
+   */
+  readonly alone: boolean
   /** Aborts when the Consumer was told to stop. */
   readonly signal: AbortSignal
   /** Where a handler that works for long on a batch says that it gets on: `batch.activity.advanced()`. */
@@ -23,8 +30,16 @@ export interface Batch {
 export interface BatchResult {
   /** Keys to try again after a pause, with a new batch object. */
   readonly retry?: readonly string[]
-  /** Keys of rows that are indexed now: their dead letters are removed together with the acknowledgement. */
-  readonly resolved?: readonly string[]
+  /** Rows that are indexed now: their older dead letters are removed together with the acknowledgement. */
+  readonly resolved?: readonly Resolution[]
+}
+
+/** Rows whose state at a ticket is indexed, or superseded by a later one. */
+export interface Resolution {
+  /** The ticket: dead letters of later ones stay. */
+  readonly version: string
+  /** The rows' keys. */
+  readonly ids: readonly string[]
 }
 
 export type BatchHandler = (batch: Batch) => Promise<BatchResult | void>

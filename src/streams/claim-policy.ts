@@ -34,6 +34,41 @@ export function membersToSearch(members: ReadonlyMap<string, number>, view: Clai
     .map(([name]) => name)
 }
 
+/** From so many deliveries on, an entry is tried alone. */
+const aloneAfter = 4
+
+/** Each delivery of an entry that did not end well divides the size of the next batch with it by this. */
+const shrinkBy = 8
+
+/** Entries to take over together. */
+export interface Claim {
+  readonly entries: readonly PendingEntry[]
+  /** How often they were delivered, with this time. */
+  readonly deliveries: number
+  /** To be worked on without any other batch in flight in this process. */
+  readonly alone: boolean
+}
+
+/**
+ * Which of the entries that may be taken are taken next; undefined when there are none.
+ *
+ * An entry that ended its consumer's process (out of memory, a crash in native code) is delivered again and again, and
+ * takes its neighbours down with it. The delivery count tells: a first death is as a rule not its fault, so a whole
+ * batch is taken; then the batches shrink, until the entry is alone. Those with the fewest deliveries come first, so
+ * that the innocent get through while the process lives.
+ */
+export function nextClaim(entries: readonly PendingEntry[], batchSize: number): Claim | undefined {
+  if (entries.length === 0) return undefined
+  const fewest = Math.min(...entries.map(({ deliveries }) => deliveries))
+  const alone = fewest >= aloneAfter
+  const size = alone ? 1 : Math.max(1, Math.floor(batchSize / shrinkBy ** Math.max(0, fewest - 1)))
+  return {
+    entries: entries.filter(({ deliveries }) => deliveries === fewest).slice(0, size),
+    deliveries: fewest + 1,
+    alone,
+  }
+}
+
 /**
  * Which lane to read first: main, except that the bulk lane gets every eighth turn, so that an endless stream of
  * single changes does not starve it.

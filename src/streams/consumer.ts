@@ -3,22 +3,30 @@ import { setMaxListeners } from 'node:events'
 import { Backoff } from '../runtime/backoff.ts'
 import { Progress, type Activity } from '../runtime/progress.ts'
 import type { Worker } from '../runtime/worker.ts'
-import { finishedEntries, latestMessages, type BatchHandler, type BatchResult } from './batch.ts'
+import {
+  finishedEntries,
+  latestMessages,
+  type BatchHandler,
+  type BatchResult,
+  type Resolution,
+} from './batch.ts'
 import { GroupMember, type Delivery, type GroupMemberOptions } from './group-member.ts'
 import { Heartbeat } from './heartbeat.ts'
-import type { Lane } from './keys.ts'
+import type { Isolation } from './isolation.ts'
 import type { Entry } from './replies.ts'
 
 export interface ConsumerOptions extends GroupMemberOptions {
   readonly handler: BatchHandler
   /** Batches in flight. */
   readonly concurrency: number
+  /** The same for all Consumers of the process. */
+  readonly isolation: Isolation
 }
 
 /** A delivery in flight. */
 interface Work {
   readonly member: GroupMember
-  readonly lane: Lane
+  readonly delivery: Delivery
   readonly activity: Activity
   readonly signal: AbortSignal
 }
@@ -127,10 +135,10 @@ export class Consumer implements Worker {
   async #work(member: GroupMember, delivery: Delivery, signal: AbortSignal): Promise<void> {
     const backoff = new Backoff()
     const activity = this.progress.begin('handle')
-    const work: Work = { member, lane: delivery.lane, activity, signal }
+    const work: Work = { member, delivery, activity, signal }
     let remaining = delivery.entries
     try {
-      for (;;) {
+      for (let tries = 1; ; tries++) {
         const result = await this.#handle(work, remaining)
         const retry = new Set(result.retry)
         const finished = finishedEntries(remaining, retry)
@@ -139,6 +147,8 @@ export class Consumer implements Worker {
         if (finished.length > 0) activity.advanced()
         const done = new Set(finished)
         remaining = remaining.filter((entry) => !done.has(entry))
+        if (remaining.length > 0 && tries === 1 && delivery.deliveries > 1)
+          await this.#acquit(work, remaining)
         if (remaining.length === 0 || signal.aborted) return
         activity.pauses()
         await backoff.pause(signal)
@@ -150,15 +160,21 @@ export class Consumer implements Worker {
     }
   }
 
-  async #handle({ lane, activity, signal }: Work, entries: readonly Entry[]): Promise<BatchResult> {
-    const { partition, group, handler, logger } = this.#options
+  async #handle({ delivery, activity, signal }: Work, entries: readonly Entry[]): Promise<BatchResult> {
+    const { partition, group, handler, isolation, logger } = this.#options
+    const { lane, deliveries, alone } = delivery
     const { stream } = partition
     const messages = latestMessages(entries)
     const ids = messages.map((message) => message.id)
     if (ids.length === 0) return {}
     try {
-      activity.begins('handle')
-      return (await handler({ stream, group, ids, messages, partition, lane, signal, activity })) ?? {}
+      // Others may keep it waiting, and tell how they get on.
+      activity.rests()
+      const result = await isolation.run(async () => {
+        activity.begins('handle')
+        return handler({ stream, group, ids, messages, partition, lane, deliveries, alone, signal, activity })
+      }, alone)
+      return result ?? {}
     } catch (error) {
       logger.error(
         { err: error, consumer: this.name, messages: ids.length },
@@ -169,9 +185,9 @@ export class Consumer implements Worker {
   }
 
   async #settle(
-    { member, lane, activity, signal }: Work,
+    { member, delivery: { lane }, activity, signal }: Work,
     finished: readonly Entry[],
-    resolved: readonly string[],
+    resolved: readonly Resolution[],
   ): Promise<void> {
     if (finished.length === 0 && resolved.length === 0) return
     const { group, events } = this.#options
@@ -195,6 +211,15 @@ export class Consumer implements Worker {
         activity.pauses()
         await backoff.pause(signal)
       }
+    }
+  }
+
+  /** Best effort: otherwise they are blamed for the next death, and only tried in smaller batches for it. */
+  async #acquit({ member, delivery }: Work, entries: readonly Entry[]): Promise<void> {
+    try {
+      await member.acquit(delivery.lane, entries)
+    } catch (error) {
+      this.#options.logger.debug({ err: error, consumer: this.name }, 'delivery counts stay as they are')
     }
   }
 

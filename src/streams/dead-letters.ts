@@ -7,7 +7,10 @@ import { runScript, type RedisClient } from './scripts.ts'
 export interface Burial {
   /** The row's key. */
   readonly id: string
-  /** Elasticsearch's error type, or what failed before: `invalid_key`, `unreadable_row`, `document_failed`. */
+  /**
+   * Elasticsearch's error type, or what failed before: `invalid_key`, `unreadable_row`, `document_failed`,
+   * `consumer_killed`.
+   */
   readonly type: string
   readonly reason: string
 }
@@ -47,8 +50,10 @@ const letterSchema = z.object({
 })
 
 /**
- * Writes dead letters, one per row; a further failure of the same row counts its attempts up.
+ * Writes dead letters, one per row; a further failure of the same row counts its attempts up. A letter of a later
+ * ticket stays as it is.
  *
+ * @param version - the ticket that the rows were read with
  * @param most - letters that a partition may hold
  * @returns the ids that found no room: they must not be acknowledged, or they would be lost in silence
  */
@@ -56,15 +61,26 @@ export async function bury(
   redis: RedisClient,
   partition: Partition,
   burials: readonly Burial[],
+  version: string,
   most: number,
 ): Promise<string[]> {
   const refused = await Promise.all(
     burials.map(async ({ id, type, reason }) => {
-      const letter = [id, type, reason.slice(0, longestReason), most]
+      const letter = [id, version, type, reason.slice(0, longestReason), most]
       return (await runScript(redis, 'bury', [partition.keys.deadLetters], letter)) === 0 ? [id] : []
     }),
   )
   return refused.flat()
+}
+
+/** The letter of a row; undefined when there is none. */
+export async function deadLetterOf(
+  redis: RedisClient,
+  partition: Partition,
+  id: string,
+): Promise<DeadLetter | undefined> {
+  const json = await redis.hget(partition.keys.deadLetters, id)
+  return json === null ? undefined : toLetter(partition, id, json)
 }
 
 /** The letters of a partition that fit, in no order; read in pages, so that many of them do not hold Redis up. */
@@ -77,8 +93,7 @@ export async function* deadLetters(
   const wanted = (letter: DeadLetter): boolean => types === undefined || types.includes(letter.type)
   if (ids !== undefined) {
     for (const id of ids) {
-      const json = await redis.hget(key, id)
-      const letter = json === null ? undefined : toLetter(partition, id, json)
+      const letter = await deadLetterOf(redis, partition, id)
       if (letter !== undefined && wanted(letter)) yield letter
     }
     return

@@ -1,7 +1,15 @@
 import type { Events } from '../runtime/events.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Activity } from '../runtime/progress.ts'
-import { laneOfTurn, mayClaim, membersToSearch, type ClaimView } from './claim-policy.ts'
+import type { Resolution } from './batch.ts'
+import {
+  laneOfTurn,
+  mayClaim,
+  membersToSearch,
+  nextClaim,
+  type Claim,
+  type ClaimView,
+} from './claim-policy.ts'
 import { blockMs, type RedisConnections } from './connection.ts'
 import { readAlive, type Heartbeat } from './heartbeat.ts'
 import { lanes, type Lane, type Partition } from './keys.ts'
@@ -22,6 +30,10 @@ import type { StreamId } from './stream-id.ts'
 export interface Delivery {
   readonly lane: Lane
   readonly entries: readonly Entry[]
+  /** How often they were delivered, with this time. */
+  readonly deliveries: number
+  /** To be worked on without any other batch in flight in this process. */
+  readonly alone: boolean
 }
 
 export interface GroupMemberOptions {
@@ -93,9 +105,10 @@ export class GroupMember {
         const members = await readMembers(this.#commands, partition.keys[lane], group)
         if ([...members].every(([name, pending]) => name === me && pending === 0)) continue
         const alive = await readAlive(this.#commands, namespace, [...members.keys()], takeOverAfterMs)
-        const entries = await this.#claim(lane, members, alive)
+        const claim = await this.#claimable(lane, members, alive)
+        const entries = claim === undefined ? [] : await this.#claim(lane, claim)
         await this.#forgetDead(lane, members, alive)
-        if (entries.length > 0) return this.#take(lane, entries)
+        if (claim !== undefined && entries.length > 0) return this.#take({ ...claim, lane, entries })
       }
     } catch (error) {
       await this.#repairGroup(error)
@@ -103,13 +116,29 @@ export class GroupMember {
     return undefined
   }
 
-  /** Acknowledges entries; the dead letters of the rows in `resolved` are removed in the same step. */
-  async settle(lane: Lane, finished: readonly Entry[], resolved: readonly string[]): Promise<void> {
+  /** Acknowledges entries; the older dead letters of the rows in `resolved` are removed in the same step. */
+  async settle(lane: Lane, finished: readonly Entry[], resolved: readonly Resolution[]): Promise<void> {
     const { partition, group } = this.#options
-    if (finished.length === 0 && resolved.length === 0) return
     const keys = [partition.keys[lane], partition.keys.deadLetters]
     const ids = finished.map((entry) => entry.id)
-    await runScript(this.#commands, 'settle', keys, [group, ids.length, ...ids, ...resolved])
+    const rows = resolved.flatMap((one) => [one.version, one.ids.length, ...one.ids])
+    await runScript(this.#commands, 'settle', keys, [group, ids.length, ...ids, ...rows])
+  }
+
+  /** Forgets how often entries were delivered: they have not ended this process, so they are not to blame. */
+  async acquit(lane: Lane, entries: readonly Entry[]): Promise<void> {
+    const { partition, group } = this.#options
+    const ids = entries.map((entry) => entry.id)
+    await this.#commands.xclaim(
+      partition.keys[lane],
+      group,
+      this.#heartbeat.member,
+      0,
+      ...ids,
+      'RETRYCOUNT',
+      1,
+      'JUSTID',
+    )
   }
 
   /** Says that this member no longer works on the entries, done or not. */
@@ -127,9 +156,9 @@ export class GroupMember {
     await Promise.all([...left, this.#heartbeat.stop()])
   }
 
-  #take(lane: Lane, entries: readonly Entry[]): Delivery {
-    for (const entry of entries) this.#inFlight[lane].add(entry.id)
-    return { lane, entries }
+  #take(delivery: Delivery): Delivery {
+    for (const entry of delivery.entries) this.#inFlight[delivery.lane].add(entry.id)
+    return delivery
   }
 
   async #readGroup(from: readonly Lane[], wait: boolean): Promise<Delivery[]> {
@@ -157,7 +186,7 @@ export class GroupMember {
       if (entries.length === 0) return []
       const { stream } = partition
       this.#options.events?.tell('delivered', { stream, group, lane, entries: entries.length })
-      return [this.#take(lane, entries)]
+      return [this.#take({ lane, entries, deliveries: 1, alone: false })]
     })
   }
 
@@ -174,12 +203,12 @@ export class GroupMember {
     })
   }
 
-  async #claim(
+  async #claimable(
     lane: Lane,
     members: ReadonlyMap<string, number>,
     alive: ReadonlySet<string>,
-  ): Promise<Entry[]> {
-    const { partition, group, batchSize, takeOverAfterMs, events, logger } = this.#options
+  ): Promise<Claim | undefined> {
+    const { partition, group, batchSize, takeOverAfterMs } = this.#options
     const key = partition.keys[lane]
     const view: ClaimView = {
       me: this.#heartbeat.member,
@@ -197,16 +226,25 @@ export class GroupMember {
         after = page.at(-1)?.id
       }
     }
-    const wanted = claimable.slice(0, batchSize)
-    if (wanted.length === 0) return []
+    return nextClaim(claimable, batchSize)
+  }
+
+  async #claim(lane: Lane, { entries: wanted, deliveries, alone }: Claim): Promise<Entry[]> {
+    const { partition, group, events, logger } = this.#options
+    const key = partition.keys[lane]
     // The smallest idle time seen: somebody else who claimed one of them in between has reset it.
     const idle = Math.min(...wanted.map((entry) => entry.idleMs))
     const ids = wanted.map((entry) => entry.id)
-    const entries = parseEntries(await this.#commands.xclaim(key, group, view.me, idle, ...ids))
+    const entries = parseEntries(
+      await this.#commands.xclaim(key, group, this.#heartbeat.member, idle, ...ids),
+    )
     const from = [...new Set(wanted.map((entry) => entry.consumer))]
     const { stream } = partition
     events?.tell('takenOver', { stream, group, lane, entries: entries.length })
-    logger.info({ stream, group, lane, entries: entries.length, from }, 'took over entries')
+    logger.info(
+      { stream, group, lane, entries: entries.length, from, deliveries, alone },
+      'took over entries',
+    )
     if (entries.length < ids.length) await this.#dropDeleted(key, ids, entries)
     return entries
   }

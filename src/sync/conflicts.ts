@@ -2,6 +2,11 @@ import type { Client } from '@elastic/elasticsearch'
 import { z } from 'zod'
 
 import type { TargetedOperation } from '../indexing/bulk-request.ts'
+import type { Events } from '../runtime/events.ts'
+import type { Logger } from '../runtime/logger.ts'
+import type { Partition } from '../streams/keys.ts'
+import type { RedisClient } from '../streams/scripts.ts'
+import { takeTicket } from './ticket.ts'
 
 /** What a version conflict turns out to be. */
 export type Conflict =
@@ -47,4 +52,52 @@ export async function storedVersions(
     if (_version !== undefined) versions.set(_id, _version)
   }
   return versions
+}
+
+/** Where conflicts are looked into. */
+export interface ConflictSite {
+  readonly redis: RedisClient
+  readonly client: Client
+  readonly partition: Partition
+  readonly events?: Events | undefined
+  readonly logger: Logger
+}
+
+/** Looks into version conflicts; returns the ids to try again. A counter that went backwards is raised. */
+export async function retryOfConflicts(
+  { redis, client, partition, events, logger }: ConflictSite,
+  conflicts: readonly TargetedOperation[],
+): Promise<string[]> {
+  if (conflicts.length === 0) return []
+  const looks: { operation: TargetedOperation; stored: number | undefined }[] = []
+  for (const [target, operations] of Map.groupBy(conflicts, (operation) => operation.target)) {
+    const ids = operations.map(({ id }) => id)
+    const versions = await storedVersions(client, target, ids)
+    for (const operation of operations) looks.push({ operation, stored: versions.get(operation.id) })
+  }
+  // After the look: a version that somebody wrote while it was under way must be below it too.
+  const fresh = await takeTicket(redis, partition)
+  const retry: string[] = []
+  let highest: number | undefined
+  for (const { operation, stored } of looks) {
+    const conflict = judgeConflict(operation, stored, fresh.version)
+    if (conflict !== 'superseded') retry.push(operation.id)
+    if (conflict === 'counter-behind') highest = Math.max(highest ?? 0, stored ?? 0)
+  }
+  const { stream, number } = partition
+  const superseded = conflicts.length - retry.length
+  if (superseded > 0)
+    logger.debug({ stream, documents: superseded }, 'a newer state was there already, so this one is dropped')
+  if (retry.length > 0)
+    logger.debug({ stream, documents: retry.length }, 'version conflicts; these rows are read again')
+  if (highest !== undefined) {
+    await takeTicket(redis, partition, BigInt(highest).toString())
+    events?.tell('counterRaised', { stream, partition: number })
+    logger.error(
+      { stream, partition: number, stored: highest, ticket: fresh.version },
+      'the ticket counter was behind the versions in the index (did Redis lose data, or is its clock wrong?); ' +
+        'it is raised, and the documents are written again',
+    )
+  }
+  return retry
 }

@@ -20,6 +20,8 @@ export interface Build {
   readonly document: (row: object) => Promise<DocumentBody | undefined>
   /** Until the ticket is too old for anything to be sent with it. */
   readonly withinMs: number
+  /** The age at which a ticket is too old. */
+  readonly ticketMaxAgeMs: number
 }
 
 /**
@@ -27,14 +29,19 @@ export interface Build {
  *
  * A `document()` that is slow, or never done, must not let the ticket grow too old again and again: after half of the
  * time what is there is sent, and the rest comes in another batch. Only the first document may take all of the time;
- * one that does not end within it could never be indexed, and is buried.
+ * one that does not end within it could never be indexed, and is buried. When reading the rows has taken more than
+ * half of a ticket's life, that would not be fair, and all are late.
  */
 export async function buildOperations(
   ids: readonly string[],
   { rows, invalid }: LoadedRows,
-  { version, document, withinMs }: Build,
+  { version, document, withinMs, ticketMaxAgeMs }: Build,
 ): Promise<BuiltBatch> {
   const built: BuiltBatch = { operations: [], burials: new Map(), late: [] }
+  if (withinMs < ticketMaxAgeMs / 2) {
+    built.late.push(...ids)
+    return built
+  }
   const half = timer(withinMs / 2)
   const whole = timer(withinMs)
   let made = 0

@@ -15,6 +15,7 @@ import { Consumer } from '../streams/consumer.ts'
 import { Delayer } from '../streams/delayer.ts'
 import { deadLetters, discardLetters, type DeadLetter, type LetterFilter } from '../streams/dead-letters.ts'
 import { createGroup } from '../streams/group-member.ts'
+import { Isolation } from '../streams/isolation.ts'
 import { streamStatus, workerStatus, type StreamStatus, type WorkerStatus } from '../streams/inspect.ts'
 import { partitionsOf, type Partition } from '../streams/keys.ts'
 import { StreamWriter } from '../streams/stream-writer.ts'
@@ -136,6 +137,7 @@ interface Parts {
 class OpenPipeline implements Pipeline {
   readonly events: Events
   readonly #parts: Parts
+  readonly #isolation = new Isolation()
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -245,9 +247,9 @@ class OpenPipeline implements Pipeline {
       case 'consumer': {
         const indexer = new Indexer({ ...settings, dataSource, redis, client, definition, events, logger })
         const handler = indexer.handle
+        const shared = { ...settings, connections, isolation: this.#isolation, events, logger }
         return partitions.map(
-          (partition) =>
-            new Consumer({ ...settings, connections, partition, group: indexGroup, handler, events, logger }),
+          (partition) => new Consumer({ ...shared, partition, group: indexGroup, handler }),
         )
       }
       case 'delayer':

@@ -104,18 +104,14 @@ function send(world: World, batch: Batch, member: Member, rules: Rules): void {
   batch.phase = 'answers'
   if (rules.acknowledge === 'before-answer') {
     const ids = batch.entries.map(({ id }) => id)
-    settle(world.redis, batch.lane, member.group, ids, [])
+    settle(world.redis, batch.lane, member.group, ids, [], 0)
   }
 }
 
 function buryPoison(world: World, batch: Batch, { letters }: Rules): void {
   batch.buried = burialsOf(batch)
-  for (const row of batch.buried) {
-    const known = world.redis.letters[row] && world.letterTickets[row]
-    if (letters !== 'any' && known !== undefined && known > batch.version) continue
-    bury(world.redis, row, 'document_parsing_exception', '', Infinity)
-    world.letterTickets[row] = batch.version
-  }
+  const ticket = letters === 'any' ? 0 : batch.version
+  for (const row of batch.buried) bury(world.redis, row, ticket, 'document_parsing_exception', Infinity)
   batch.phase = letters === 'by-ticket-and-read-again' ? 'look-again' : 'settle'
 }
 
@@ -131,12 +127,10 @@ export function settleBatch(world: World, batch: Batch, member: Member, rules: R
   const retry = new Set(batch.retry)
   const poison = new Set(batch.outcomes.filter(({ fate }) => fate === 'poison').map(({ row }) => row))
   const finished = finishedEntries(batch.entries, retry)
-  const resolved = rowsOf(batch).filter((row) => {
-    if (member.group === 'watch' || retry.has(row) || poison.has(row)) return false
-    return rules.letters === 'any' || (world.letterTickets[row] ?? 0) < batch.version
-  })
+  const resolved =
+    member.group === 'watch' ? [] : rowsOf(batch).filter((row) => !retry.has(row) && !poison.has(row))
   const ids = finished.map(({ id }) => id)
-  settle(world.redis, batch.lane, member.group, ids, resolved)
+  settle(world.redis, batch.lane, member.group, ids, resolved, batch.version)
   if (rules.lostTargets === 'noticed') {
     const gone = batch.outcomes.filter(({ fate }) => fate === 'fatal').map(({ target }) => target)
     removeTargets(world.redis, gone)

@@ -15,7 +15,6 @@ export function copyOf(world: World): World {
     copier: world.copier && { ...world.copier },
     trimmer: world.trimmer && { ...world.trimmer },
     heard: { ...world.heard },
-    letterTickets: { ...world.letterTickets },
   }
 }
 

@@ -38,8 +38,8 @@ export interface FakeStream {
 }
 
 export interface FakeLetter {
+  ticket: number
   type: string
-  reason: string
   attempts: number
 }
 

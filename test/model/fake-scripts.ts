@@ -63,27 +63,29 @@ export function takeTicket(redis: FakeRedis, above = 0): { version: number; targ
   return { version, targets: [...redis.targets] }
 }
 
-/** settle.lua: acknowledges entries, whoever holds them, and removes the dead letters of rows that are indexed. */
+/** settle.lua: acknowledges entries, whoever holds them, and removes the older dead letters of rows that are indexed. */
 export function settle(
   redis: FakeRedis,
   lane: Lane,
   groupName: string,
   ids: readonly StreamId[],
   resolved: readonly string[],
+  version: number,
 ): number {
   const group = redis.streams[lane]?.groups[groupName]
   const before = group?.pending.length ?? 0
   if (group !== undefined) group.pending = group.pending.filter(({ id }) => !ids.includes(id))
-  for (const row of resolved) delete redis.letters[row]
+  for (const row of resolved) if ((redis.letters[row]?.ticket ?? 0) < version) delete redis.letters[row]
   return before - (group?.pending.length ?? 0)
 }
 
 /** bury.lua: writes a dead letter or counts its attempts up; 0 when a new one finds no room. */
-export function bury(redis: FakeRedis, row: string, type: string, reason: string, most: number): number {
+export function bury(redis: FakeRedis, row: string, ticket: number, type: string, most: number): number {
   const known = redis.letters[row]
+  if (known !== undefined && known.ticket > ticket) return known.attempts
   if (known === undefined && Object.keys(redis.letters).length >= most) return 0
   const attempts = (known?.attempts ?? 0) + 1
-  redis.letters[row] = { type, reason, attempts }
+  redis.letters[row] = { ticket, type, attempts }
   return attempts
 }
 

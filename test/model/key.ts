@@ -29,7 +29,7 @@ export function keyOf(world: World, scenario: Scenario): string {
     scenario.rules.tickets === 'clock' ? redis.ticket === undefined : redis.ticket,
     redis.targets.join(),
     Object.keys(redis.letters)
-      .map((row) => `${row} ${view.rank(world.letterTickets[row])}`)
+      .map((row) => `${row} ${view.rank(redis.letters[row]!.ticket)}`)
       .join(),
     world.alias,
     textOfIndices(view),
@@ -71,7 +71,7 @@ function ranking(world: World, scenario: Scenario): View['rank'] {
       for (const one of stored ?? []) versions.push(one ?? 0)
     }
   }
-  for (const row in world.redis.letters) versions.push(world.letterTickets[row]!)
+  for (const row in world.redis.letters) versions.push(world.redis.letters[row]!.ticket)
   if (world.copier !== undefined) versions.push(world.copier.version)
   const inOrder = [...new Set(versions)].sort((a, b) => a - b)
   return (version) => (version === undefined ? -1 : inOrder.indexOf(version))

@@ -13,8 +13,8 @@ export type Command =
   | { kind: 'createGroup'; group: string }
   | { kind: 'read'; lane: Lane; group: string; consumer: string; count: number }
   | { kind: 'claim'; lane: Lane; group: string; consumer: string; idle: boolean; entries: number[] }
-  | { kind: 'settle'; lane: Lane; group: string; entries: number[]; resolved: string[] }
-  | { kind: 'bury'; row: string; type: string; most: number }
+  | { kind: 'settle'; lane: Lane; group: string; entries: number[]; resolved: string[]; ticket: number }
+  | { kind: 'bury'; row: string; ticket: number; type: string; most: number }
   | { kind: 'leave'; lane: Lane; group: string; consumer: string }
   | { kind: 'trim'; lane: Lane }
   | { kind: 'cut'; lane: Lane; entry: number }
@@ -30,7 +30,7 @@ export interface State {
   readonly streams: Record<string, StreamState>
   readonly ticket: number | undefined
   readonly targets: string[]
-  readonly letters: Record<string, { type: string; reason: string; attempts: number }>
+  readonly letters: Record<string, { ticket: number; type: string; attempts: number }>
 }
 
 interface StreamState {

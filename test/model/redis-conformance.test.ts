@@ -36,6 +36,8 @@ function kind<const K extends Command['kind']>(name: K): fc.Arbitrary<K> {
   return fc.constant(name)
 }
 
+const letterTicket = fc.integer({ min: 4_000_000_000_000_001, max: 4_000_000_000_000_003 })
+
 const command: fc.Arbitrary<Command> = fc.oneof(
   often(2, fc.record({ kind: kind('delay'), messages })),
   often(4, fc.record({ kind: kind('delayOld'), messages })),
@@ -62,6 +64,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       group,
       entries: noEntries,
       resolved: fc.array(row, { maxLength: 2 }),
+      ticket: letterTicket,
     }),
   ),
   often(
@@ -69,6 +72,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     fc.record({
       kind: kind('bury'),
       row,
+      ticket: letterTicket,
       type: fc.constantFrom('x', 'y'),
       most: fc.integer({ min: 1, max: 3 }),
     }),

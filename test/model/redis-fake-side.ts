@@ -120,10 +120,10 @@ export class FakeSide {
       }
       case 'settle': {
         const ids = this.#entries.ids(command.lane, command.entries)
-        return settle(redis, command.lane, command.group, ids, command.resolved)
+        return settle(redis, command.lane, command.group, ids, command.resolved, command.ticket)
       }
       case 'bury':
-        return bury(redis, command.row, command.type, 'r', command.most) === 0 ? [command.row] : []
+        return bury(redis, command.row, command.ticket, command.type, command.most) === 0 ? [command.row] : []
       case 'leave':
         return leave(redis, command.lane, command.group, command.consumer)
       case 'trim': {

@@ -61,8 +61,9 @@ export class RealSide {
       this.#redis.smembers(keys.targets),
     ])
     const letters = Object.entries(texts).map(([row, json]) => {
-      const { type, reason, attempts } = JSON.parse(json) as State['letters'][string]
-      return [row, { type, reason, attempts }] as const
+      const letter = JSON.parse(json) as { ticket: string; type: string; attempts: number }
+      const { type, attempts } = letter
+      return [row, { ticket: Number(letter.ticket), type, attempts }] as const
     })
     return {
       streams: Object.fromEntries(streams.flat()),
@@ -117,6 +118,7 @@ export class RealSide {
           redis,
           this.#partition,
           [{ id: command.row, type: command.type, reason: 'r' }],
+          String(command.ticket),
           command.most,
         )
       case 'ticket': {
@@ -148,7 +150,8 @@ export class RealSide {
         return this.#numbered(lane, await this.#claim(command, this.#entries.ids(lane, command.entries)))
       case 'settle': {
         const ids = this.#entries.ids(lane, command.entries)
-        const args = [command.group, ids.length, ...ids, ...command.resolved]
+        const { group, resolved } = command
+        const args = [group, ids.length, ...ids, command.ticket, resolved.length, ...resolved]
         return runScript(redis, 'settle', [key, this.#partition.keys.deadLetters], args)
       }
       case 'leave':

@@ -127,6 +127,19 @@ const sabotages: readonly Sabotage[] = [
     problem: falseAlarm,
     repertoire: { plain: true, applications: 2, transactions: 2 },
   },
+  {
+    name: 'an older batch removes the dead letter of a newer one',
+    rules: { letters: 'any' },
+    world: (rules) => smallProtocol({ states: ['plain', 'poison'], budget: 0, ...given(rules) }),
+    problem: /cannot be indexed, but there is no dead letter/,
+  },
+  {
+    name: 'a row is not read again after its dead letter',
+    rules: { letters: 'by-ticket' },
+    world: (rules) => smallProtocol({ states: ['poison', 'plain'], budget: 0, ...given(rules) }),
+    problem: /is indexed, but there is a dead letter/,
+    repertoire: { states: ['plain', 'poison'], faults: [] },
+  },
 ]
 
 test.each(sabotages)('every interleaving of a small world: $name', ({ name, rules, world, problem }) => {
@@ -138,7 +151,7 @@ test.each(sabotages.filter(({ repertoire }) => repertoire !== undefined))(
   'random runs of large worlds: $name',
   ({ name, rules, repertoire }) => {
     const found = search(runs({ ...repertoire, rules }), runsFor(10_000), seed, false)
-    expectBroken(name, found, /but the index has|never heard|backwards/)
+    expectBroken(name, found, /but the index has|never heard|backwards|dead letter/)
   },
 )
 

@@ -99,8 +99,8 @@ export interface Rules {
    */
   readonly bulk: 'moves-or-adds' | 'moves'
   /**
-   * Which dead letters an indexed row removes: any; those of lower tickets; or these, and who has written a letter
-   * looks whether the row has changed since it was read.
+   * Which dead letters an indexed row removes: those of lower tickets, and who has written a letter looks whether the
+   * row has changed since it was read; those of lower tickets alone; or any.
    */
   readonly letters: 'by-ticket-and-read-again' | 'by-ticket' | 'any'
   /**
@@ -126,7 +126,7 @@ export const trueRules: Rules = {
   publish: 'one-script',
   failedCommit: 'delay-messages-stay',
   bulk: 'moves-or-adds',
-  letters: 'any',
+  letters: 'by-ticket-and-read-again',
   lostTargets: 'unnoticed',
   trim: 'all-groups',
   tombstones: 'by-clock',

@@ -25,8 +25,6 @@ export interface World {
   trimmer: Trimmer | undefined
   /** Last commit of each row that a group other than "index" was told of. */
   heard: Record<string, number>
-  /** Ticket of the newest dead letter of each row, for rules that our scripts do not have (see `Rules.letters`). */
-  letterTickets: Record<string, number>
   /** How often a conflict was taken for a counter that went backwards. */
   counterAlarms: number
   /** For names that are never used twice. */
@@ -186,7 +184,6 @@ export function startOf(scenario: Scenario): World {
     copier: scenario.reindex ? newCopier() : undefined,
     trimmer: scenario.trimmer ? { lane: 'main', groups: undefined, before: undefined } : undefined,
     heard: {},
-    letterTickets: {},
     counterAlarms: 0,
     serial: 0,
   }

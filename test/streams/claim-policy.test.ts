@@ -1,7 +1,13 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 
-import { laneOfTurn, mayClaim, membersToSearch, type ClaimView } from '../../src/streams/claim-policy.ts'
+import {
+  laneOfTurn,
+  mayClaim,
+  membersToSearch,
+  nextClaim,
+  type ClaimView,
+} from '../../src/streams/claim-policy.ts'
 import type { PendingEntry } from '../../src/streams/replies.ts'
 
 const view = (changes: Partial<ClaimView> = {}): ClaimView => ({
@@ -80,4 +86,28 @@ test('the bulk lane gets every eighth turn, the main lane all others', () => {
   expect(turns[0]).toBe('main')
   for (let first = 0; first + 8 <= turns.length; first++)
     expect(turns.slice(first, first + 8)).toContain('bulk')
+})
+
+test('what was delivered once is taken over in whole batches, then in smaller ones, in the end alone', () => {
+  const pending = (deliveries: number): PendingEntry[] =>
+    Array.from({ length: 2_000 }, (_, i) => entry({ id: `${i}-0`, deliveries }))
+  const sizes = [1, 2, 3, 4, 5, 9].map((deliveries) => nextClaim(pending(deliveries), 1_000)!)
+  expect(sizes.map(({ entries }) => entries.length)).toEqual([1_000, 125, 15, 1, 1, 1])
+  expect(sizes.map(({ alone }) => alone)).toEqual([false, false, false, true, true, true])
+  expect(sizes.map(({ deliveries }) => deliveries)).toEqual([2, 3, 4, 5, 6, 10])
+})
+
+test('the entries with the fewest deliveries are taken first, and never together with others', () => {
+  const counts = fc.array(fc.integer({ min: 1, max: 8 }), { minLength: 1, maxLength: 50 })
+  fc.assert(
+    fc.property(counts, fc.integer({ min: 1, max: 10_000 }), (deliveries, batchSize) => {
+      const pending = deliveries.map((count, i) => entry({ id: `${i}-0`, deliveries: count }))
+      const claim = nextClaim(pending, batchSize)!
+      expect(claim.entries.length).toBeGreaterThan(0)
+      expect(claim.entries.length).toBeLessThanOrEqual(batchSize)
+      const taken = new Set(claim.entries.map((one) => one.deliveries))
+      expect(taken).toEqual(new Set([Math.min(...deliveries)]))
+    }),
+  )
+  expect(nextClaim([], 100)).toBeUndefined()
 })

@@ -2,6 +2,7 @@ import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import { startRedis, type ServerHandle } from '../../services/services.ts'
+import type { Batch, BatchResult } from '../../src/streams/batch.ts'
 import { bury } from '../../src/streams/dead-letters.ts'
 import { Delayer } from '../../src/streams/delayer.ts'
 import { inspectPartition, isDrained, streamStatus, workerStatus } from '../../src/streams/inspect.ts'
@@ -69,11 +70,11 @@ test('everything that a stream can do, it can do on a Redis Cluster, with its pa
 
   const seen = new Set<string>()
   for (const partition of partitions) {
-    const handler = async ({ ids }: { ids: readonly string[] }): Promise<{ resolved: readonly string[] }> => {
-      await takeTicket(redis, partition)
-      await bury(redis, partition, [{ id: ids[0]!, type: 'document_failed', reason: 'x' }], 1_000)
+    const handler = async ({ ids }: Batch): Promise<BatchResult> => {
+      const { version } = await takeTicket(redis, partition)
+      await bury(redis, partition, [{ id: ids[0]!, type: 'document_failed', reason: 'x' }], '1', 1_000)
       for (const id of ids) seen.add(id)
-      return { resolved: ids }
+      return { resolved: [{ version, ids }] }
     }
     start(consumerOf({ ...stream, partition }, { handler, batchSize: 10 }))
   }

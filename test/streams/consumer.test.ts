@@ -154,10 +154,13 @@ test('dead letters of the rows that the handler resolved are removed', async () 
     redis,
     partition,
     ['1', '2'].map((id) => ({ id, type: 'document_failed', reason: 'x' })),
+    '7',
     1_000,
   )
   await writer.publish(messages(['1', '2']), 'main')
-  await consumerOf(stream, { handler: () => Promise.resolve({ resolved: ['1'] }) }).runOnce()
+  await consumerOf(stream, {
+    handler: () => Promise.resolve({ resolved: [{ version: '8', ids: ['1'] }] }),
+  }).runOnce()
   expect(await redis.hkeys(partition.keys.deadLetters)).toEqual(['2'])
 })
 

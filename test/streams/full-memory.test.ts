@@ -52,8 +52,8 @@ test('a Redis that is full is emptied again: consumers that start now take ticke
   start(
     consumerOf(stream, {
       handler: async ({ ids }) => {
-        await takeTicket(redis, partition)
-        await bury(redis, partition, [{ id: ids[0]!, type: 'document_failed', reason: 'no room' }], 1_000)
+        const { version } = await takeTicket(redis, partition)
+        await bury(redis, partition, [{ id: ids[0]!, type: 'x', reason: 'no room' }], version, 1_000)
         for (const id of ids) done.add(id)
       },
     }),

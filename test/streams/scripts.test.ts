@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 
-import { bury } from '../../src/streams/dead-letters.ts'
+import { bury, deadLetterOf } from '../../src/streams/dead-letters.ts'
+import { createGroup } from '../../src/streams/group-member.ts'
 import { Heartbeat, readHeartbeats } from '../../src/streams/heartbeat.ts'
 import { workersKey } from '../../src/streams/keys.ts'
 import { encodeMessage, type Message } from '../../src/streams/message.ts'
@@ -184,15 +185,46 @@ test('settle acknowledges entries of its group only, and removes the dead letter
       { id: '1', type: 'document_failed', reason: 'x' },
       { id: '2', type: 'document_failed', reason: 'y' },
     ],
+    '7',
     1_000,
   )
   const [first, second] = (await entriesIn(redis, main)).map(({ id }) => id)
-  const args = ['index', 2, first!, second!, '1', 'unknown']
+  const args = ['index', 2, first!, second!, '8', 2, '1', 'unknown']
   expect(await runScript(redis, 'settle', [main, deadLetters], args)).toBe(2)
   expect(await pendingIn(redis, main, 'index')).toBe(1)
   expect(await pendingIn(redis, main, 'cache')).toBe(3)
   expect(await redis.hkeys(deadLetters)).toEqual(['2'])
   expect(await runScript(redis, 'settle', [main, deadLetters], args)).toBe(0)
+})
+
+test('settle leaves the dead letters of later tickets, whatever number of tickets it is told of', async () => {
+  const { redis, partition } = await open()
+  const { main, deadLetters } = partition.keys
+  await createGroup(redis, partition, 'index')
+  // Tickets are beyond what cjson writes exactly as a number.
+  const ticket = (n: number): string => String(1_790_000_000_000_000 + n)
+  for (const [id, n] of [
+    ['1', 5],
+    ['2', 6],
+    ['3', 7],
+    ['4', 8],
+    ['5', 9],
+  ] as const)
+    // prettier-ignore
+    await bury(redis, partition, [{ id, type: 'x', reason: 'x' }], ticket(n), 1_000)
+  const rows = [ticket(6), 2, '1', '2', ticket(7), 0, ticket(9), 3, '3', '4', '5']
+  expect(await runScript(redis, 'settle', [main, deadLetters], ['index', 0, ...rows])).toBe(0)
+  expect((await redis.hkeys(deadLetters)).sort()).toEqual(['2', '5'])
+})
+
+test('bury leaves a letter of a later ticket as it is', async () => {
+  const { redis, partition } = await open()
+  const letter = { id: '1', type: 'newer', reason: 'x' }
+  expect(await bury(redis, partition, [letter], '1790000000000002', 1)).toEqual([])
+  expect(await bury(redis, partition, [{ ...letter, type: 'older' }], '1790000000000001', 1)).toEqual([])
+  expect(await deadLetterOf(redis, partition, '1')).toMatchObject({ type: 'newer', attempts: 1 })
+  expect(await bury(redis, partition, [{ ...letter, type: 'same' }], '1790000000000002', 1)).toEqual([])
+  expect(await deadLetterOf(redis, partition, '1')).toMatchObject({ type: 'same', attempts: 2 })
 })
 
 test('settle takes more entries and rows than Lua can unpack at once', async () => {
@@ -202,9 +234,14 @@ test('settle takes more entries and rows than Lua can unpack at once', async () 
   const rows = rowIds(20_000)
   await writer.publish(messages(rows), 'main')
   await readAs(stream, 'm', rows.length)
-  await redis.hset(deadLetters, ...rows.slice(0, 12_345).flatMap((id) => [id, '{}']), 'kept', '{}')
+  await redis.hset(
+    deadLetters,
+    ...rows.slice(0, 12_345).flatMap((id) => [id, '{"ticket":"7"}']),
+    'kept',
+    '{}',
+  )
   const ids = (await entriesIn(redis, main)).map(({ id }) => id)
-  const args = ['index', ids.length, ...ids, ...rows]
+  const args = ['index', ids.length, ...ids, '8', rows.length, ...rows]
   expect(await runScript(redis, 'settle', [main, deadLetters], args)).toBe(20_000)
   expect(await pendingIn(redis, main)).toBe(0)
   expect(await redis.hkeys(deadLetters)).toEqual(['kept'])
@@ -220,6 +257,7 @@ test('bury writes a dead letter, and counts the attempts of one that exists', as
     redis,
     partition,
     [{ id: 'ü:1', type: 'mapper_parsing_exception', reason: 'no "geo"\n/point/ ✗' }],
+    '7',
     1_000,
   )
   const first = await letter()
@@ -227,13 +265,20 @@ test('bury writes a dead letter, and counts the attempts of one that exists', as
     attempts: 1,
     firstAt: first['firstAt'],
     lastAt: first['firstAt'],
+    ticket: '7',
     type: 'mapper_parsing_exception',
     reason: 'no "geo"\n/point/ ✗',
   })
   expect(first['firstAt']).toBeGreaterThanOrEqual(before)
   expect(first['firstAt']).toBeLessThanOrEqual(await redisNow(redis))
   await eventually(async () => expect(await redisNow(redis)).toBeGreaterThan(Number(first['firstAt'])))
-  await bury(redis, partition, [{ id: 'ü:1', type: 'document_failed', reason: 'r'.repeat(10_000) }], 1_000)
+  await bury(
+    redis,
+    partition,
+    [{ id: 'ü:1', type: 'document_failed', reason: 'r'.repeat(10_000) }],
+    '8',
+    1_000,
+  )
   const second = await letter()
   expect(second).toMatchObject({ attempts: 2, firstAt: first['firstAt'], type: 'document_failed' })
   expect(second['lastAt']).toBeGreaterThan(Number(first['lastAt']))

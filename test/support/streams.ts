@@ -1,3 +1,4 @@
+import { Isolation } from '../../src/streams/isolation.ts'
 import { afterAll, beforeAll, expect, onTestFinished, vi } from 'vitest'
 
 import type { Logger } from '../../src/runtime/logger.ts'
@@ -87,6 +88,7 @@ export function consumerOf(stream: TestStream, choices: ConsumerChoices): Consum
     batchSize: 100,
     concurrency: 4,
     takeOverAfterMs: 2_000,
+    isolation: new Isolation(),
     ...choices,
   })
 }

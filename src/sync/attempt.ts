@@ -1,0 +1,153 @@
+import type { DataSource } from 'typeorm'
+
+import type { IndexDefinition } from '../indexed.ts'
+import type { Operation, TargetedOperation } from '../indexing/bulk-request.ts'
+import { BulkWriter, type BulkWriterOptions, type Outcome } from '../indexing/bulk-writer.ts'
+import { currentTargets } from '../indexing/index-schema.ts'
+import type { Events, IndexStage } from '../runtime/events.ts'
+import type { Logger } from '../runtime/logger.ts'
+import type { Activity } from '../runtime/progress.ts'
+import type { Batch } from '../streams/batch.ts'
+import type { Burial } from '../streams/dead-letters.ts'
+import type { RedisClient } from '../streams/scripts.ts'
+import { retryOfConflicts } from './conflicts.ts'
+import { buildDocument } from './document.ts'
+import { loadRows } from './document-loader.ts'
+import { buildOperations } from './operations.ts'
+import { Stages } from './stages.ts'
+import { takeTicket, type Ticket } from './ticket.ts'
+
+export interface AttemptOptions extends BulkWriterOptions {
+  readonly dataSource: DataSource
+  readonly redis: RedisClient
+  readonly definition: IndexDefinition
+  /** A batch whose ticket is older is read again, never sent. */
+  readonly ticketMaxAgeMs: number
+  readonly events?: Events | undefined
+  readonly logger: Logger
+}
+
+/** What came of one attempt to index some rows. Every other row is indexed now. */
+export interface AttemptResult {
+  /** The ticket: what was read with it is at least as new. */
+  readonly version: string
+  /** Keys of the rows to try again. */
+  readonly retry: ReadonlySet<string>
+  /** Rows that cannot be indexed as they were read. */
+  readonly dead: ReadonlyMap<string, Burial>
+  readonly outcomes: readonly Outcome[]
+  /** Number of documents for which a newer state was there already. */
+  readonly superseded: number
+  readonly seconds: Readonly<Record<IndexStage, number>>
+}
+
+/**
+ * Brings documents to the state of their rows, as far as they can be.
+ *
+ * The order is the promise: a ticket, THEN the rows, then the documents with the ticket as their version. So it does
+ * not matter how often, how late, or by how many this is done for the same row: a lower ticket never overwrites a
+ * higher one, and the reader with the highest ticket saw the last commit. What is to be tried again is read anew,
+ * with a new ticket.
+ */
+export class Attempts {
+  readonly #options: AttemptOptions
+  readonly #writer: BulkWriter
+  readonly #document: ReturnType<typeof buildDocument>
+  /** The batches whose requests are sent, or wait for their turn. */
+  readonly #sending = new Set<Activity>()
+
+  constructor(options: AttemptOptions) {
+    this.#options = options
+    const stream = options.definition.stream
+    this.#writer = new BulkWriter(options, {
+      received: (reception, window) => options.events?.tell('answered', { stream, reception, window }),
+      answered: (outcomes) => this.#answered(outcomes),
+    })
+    this.#document = buildDocument(options.definition)
+  }
+
+  /** Tries rows of a batch. Rejects when nothing could be done for any: database or Redis away, no index. */
+  async attempt(batch: Batch, ids: readonly string[]): Promise<AttemptResult> {
+    const { dataSource, definition, ticketMaxAgeMs, logger } = this.#options
+    const stages = new Stages(batch.activity)
+    stages.begins('ticket')
+    const ticket = await this.#ticket(batch)
+    stages.begins('load')
+    const rows = await loadRows(definition, ids, dataSource)
+    stages.begins('build')
+    const { operations, burials, late } = await buildOperations(ids, rows, {
+      version: ticket.version,
+      document: this.#document,
+      withinMs: ticketMaxAgeMs - ticket.ageMs(),
+      ticketMaxAgeMs,
+    })
+    if (late.length > 0) {
+      logger.warn(
+        { index: definition.name, documents: late.length },
+        'reading rows or document() takes so long that these rows must wait for another batch ' +
+          '(settings batchSize, ticketMaxAge)',
+      )
+    }
+    stages.begins('index')
+    const outcomes = await this.#send(batch, operations, ticket)
+    const retry = new Set<string>(late)
+    const conflicts: TargetedOperation[] = []
+    for (const outcome of outcomes) {
+      const { fate, operation } = outcome
+      if (fate === 'superseded') conflicts.push(operation)
+      else if (fate === 'poison') burials.set(operation.id, burialOf(outcome))
+      else if (fate !== 'applied') retry.add(operation.id)
+    }
+    const conflicting = await retryOfConflicts({ ...this.#options, partition: batch.partition }, conflicts)
+    for (const id of conflicting) retry.add(id)
+    // One of two indices may wait and the other refuse.
+    for (const id of retry) burials.delete(id)
+    return {
+      version: ticket.version,
+      retry,
+      dead: burials,
+      outcomes,
+      superseded: conflicts.length - conflicting.length,
+      seconds: stages.end(),
+    }
+  }
+
+  async #send(batch: Batch, operations: readonly Operation[], ticket: Ticket): Promise<Outcome[]> {
+    const { activity } = batch
+    this.#sending.add(activity)
+    try {
+      return await this.#writer.send(
+        operations.flatMap((operation) => ticket.targets.map((target) => ({ ...operation, target }))),
+        () => ticket.ageMs() < this.#options.ticketMaxAgeMs,
+      )
+    } finally {
+      this.#sending.delete(activity)
+    }
+  }
+
+  /** Batches take turns: the answer to one shows for all that wait how Elasticsearch takes them. */
+  #answered(outcomes: readonly Outcome[]): void {
+    const applied = outcomes.some(({ fate }) => fate === 'applied')
+    const refused = outcomes.every(({ fate }) => fate === 'wait' || fate === 'fatal')
+    for (const activity of this.#sending) {
+      if (applied) activity.advanced()
+      else if (refused) activity.failed()
+      else activity.begins('index')
+    }
+  }
+
+  /** A ticket that knows where to write. Redis learns the targets from Elasticsearch when it has lost them. */
+  async #ticket(batch: Batch): Promise<Ticket> {
+    const { redis, client, definition } = this.#options
+    const ticket = await takeTicket(redis, batch.partition)
+    if (ticket.targets.length > 0) return ticket
+    batch.activity.begins('index')
+    await redis.sadd(batch.partition.keys.targets, ...(await currentTargets(client, definition)))
+    // Targets must be learned with the ticket or before it, never after: `reindex_model.py` shows why.
+    return takeTicket(redis, batch.partition)
+  }
+}
+
+function burialOf({ operation, type, reason }: Outcome): Burial {
+  return { id: operation.id, type: type ?? 'unknown', reason: reason ?? 'Elasticsearch gave no reason' }
+}
