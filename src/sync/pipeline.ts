@@ -21,6 +21,7 @@ import { partitionsOf, type Partition } from '../streams/keys.ts'
 import { StreamWriter } from '../streams/stream-writer.ts'
 import { Trimmer } from '../streams/trimmer.ts'
 import { Indexer, indexGroup } from './indexer.ts'
+import { hearConnectionErrors } from './postgres-pool.ts'
 import { checkRelations } from './relation-tree.ts'
 
 /** How to reach Elasticsearch: a URL, options of the client (TLS, basic auth, API key), or a client of your own. */
@@ -101,6 +102,7 @@ export async function openPipeline(
 ): Promise<Pipeline> {
   const { dataSource, settings } = config
   const initializedHere = await initialize(dataSource)
+  hearConnectionErrors(dataSource, logger)
   const connections = new RedisConnections(config.redis, settings.redisTimeoutMs, logger)
   const elasticsearch = connectElasticsearch(config.elasticsearch, {
     requestTimeoutMs: settings.requestTimeoutMs,
