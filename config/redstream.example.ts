@@ -29,6 +29,9 @@ export default defineConfig({
   // Pause between two passes of the trimmer.
   trimInterval: '1s',
 
+  // A consumer group of your own that nobody has served for this long is removed, with what waits for it: 0 for never.
+  dropGroupAfter: 0,
+
   // Messages that a consumer reads at once.
   batchSize: 1_000,
 

@@ -13,13 +13,14 @@ import { Events } from './runtime/events.ts'
 import type { Logger } from './runtime/logger.ts'
 import { createLogger } from './runtime/pino-logger.ts'
 import { settingsFrom, type Settings, type SettingsInput } from './runtime/settings.ts'
+import { Attendance } from './streams/attendance.ts'
 import type { BatchHandler } from './streams/batch.ts'
 import { RedisConnections, type RedisConnection } from './streams/connection.ts'
 import { Consumer } from './streams/consumer.ts'
 import { createGroup } from './streams/group-member.ts'
 import { Isolation } from './streams/isolation.ts'
 import { inspectPartition, isDrained, type PartitionInspection } from './streams/inspect.ts'
-import { nameProblem, partitionsOf } from './streams/keys.ts'
+import { nameProblem, ownGroups, partitionsOf, type Partition } from './streams/keys.ts'
 import { StreamWriter, type WaitOptions } from './streams/stream-writer.ts'
 
 /** Options of {@link Redstream.attach}: the settings of the configuration file, and how to reach Redis. */
@@ -180,28 +181,16 @@ export class Redstream {
    * @throws RedstreamError ENTITY when there is no such stream, CONFIG for a wrong group, REDIS when Redis refuses it
    */
   async consume(stream: string, group: string, handler: BatchHandler): Promise<RunningConsumer> {
-    const problem = nameProblem(group)
+    const problem = ownGroups.includes(group) ? "is one of Redstream's own" : nameProblem(group)
     if (problem !== undefined) throw new RedstreamError('CONFIG', `the group name "${group}" ${problem}`)
-    const stopping = new AbortController()
-    const runs: Promise<void>[] = []
-    for (const partition of this.#stream(stream).partitions) {
-      try {
-        await createGroup(this.#connections.commands, partition, group)
-      } catch (error) {
-        throw this.#connections.describe(error)
-      }
-      const consumer = new Consumer({
-        ...this.#settings,
-        connections: this.#connections,
-        partition,
-        group,
-        handler,
-        isolation: this.#isolation,
-        events: this.events,
-        logger: this.#logger,
-      })
-      runs.push(consumer.run(stopping.signal))
+    const { partitions } = this.#stream(stream)
+    try {
+      for (const partition of partitions) await createGroup(this.#connections.commands, partition, group)
+    } catch (error) {
+      throw this.#connections.describe(error)
     }
+    const stopping = new AbortController()
+    const runs = partitions.map((partition) => this.#serve(partition, group, handler, stopping.signal))
     const running: RunningConsumer = {
       stop: async () => {
         stopping.abort()
@@ -211,6 +200,29 @@ export class Redstream {
     }
     this.#consumers.add(running)
     return running
+  }
+
+  /** Works for a group of the user's until `signal` aborts, and notes meanwhile that it is served. */
+  async #serve(
+    partition: Partition,
+    group: string,
+    handler: BatchHandler,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const consumer = new Consumer({
+      ...this.#settings,
+      connections: this.#connections,
+      partition,
+      group,
+      handler,
+      isolation: this.#isolation,
+      events: this.events,
+      logger: this.#logger,
+    })
+    const attendance = new Attendance(this.#connections.commands, partition, group, this.#logger)
+    await attendance.start()
+    await consumer.run(signal)
+    await attendance.stop()
   }
 
   /**

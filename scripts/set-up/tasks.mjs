@@ -20,6 +20,21 @@ export const tasks = {
   test: { does: 'all tests, or those whose path holds an argument', file: 'scripts/test.ts', build: true },
   torture: { does: 'random writers and random kills', file: 'test/torture/main.ts', build: true },
   'bench:save': { does: 'what a captured save costs', file: 'bench/save-cost.ts' },
+  'bench:backlog': {
+    does: 'a backlog of a million messages and one consumer',
+    file: 'bench/backlog.ts',
+    build: true,
+  },
+  'bench:outage': {
+    does: 'servers that are away under a steady load',
+    file: 'bench/outage.ts',
+    build: true,
+  },
+  'bench:take-over': {
+    does: 'how long until others index what a killed consumer held',
+    file: 'bench/take-over.ts',
+    build: true,
+  },
   build: { does: 'dist', build: true },
   // Examples and tests import the package by its name, so these two need its types in dist.
   lint: {
@@ -37,6 +52,6 @@ export const tasks = {
 /** @param {string | undefined} name what was asked for */
 export function usage(name) {
   const problem = name === undefined ? [] : [`There is no task "${name}".`]
-  const list = Object.entries(tasks).map(([task, { does }]) => `  ${task.padEnd(10)}${does}`)
+  const list = Object.entries(tasks).map(([task, { does }]) => `  ${task.padEnd(17)}${does}`)
   return [...problem, 'Usage: node scripts/run.mjs TASK [ARGUMENTS]', ...list].join('\n')
 }

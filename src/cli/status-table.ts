@@ -31,7 +31,12 @@ export function formatStatus(status: Status, { color = false } = {}): string {
       deadLetters > 0 ? red(count(deadLetters)) : '0',
     ])
   }
-  return `${table.toString()}\n${formatWorkers(status.workers)}\n`
+  return [
+    table.toString(),
+    ...formatUnserved(status.streams, yellow),
+    formatWorkers(status.workers),
+    '',
+  ].join('\n')
 }
 
 function formatBulk(lane: LaneStatus): string {
@@ -41,6 +46,16 @@ function formatBulk(lane: LaneStatus): string {
 
 function formatDelay({ length, oldestMs }: StreamStatus['delay']): string {
   return length === 0 ? '0' : `${count(length)} (oldest ${formatAge(oldestMs)})`
+}
+
+function formatUnserved(streams: readonly StreamStatus[], yellow: (text: string) => string): string[] {
+  const lines = streams.flatMap(({ name, unservedGroups }) =>
+    unservedGroups.map(
+      ({ group, entries, unservedMs }) =>
+        `  ${group} of ${name}: ${count(entries)} entries wait for it, last served ${formatAge(unservedMs)} ago`,
+    ),
+  )
+  return lines.length === 0 ? [] : [yellow('Consumer groups that nobody serves:'), ...lines]
 }
 
 function formatWorkers(workers: readonly WorkerStatus[]): string {

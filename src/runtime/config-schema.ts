@@ -23,6 +23,11 @@ export interface SettingsInput {
   retention?: string | number | undefined
   /** Pause between two passes of the trimmer, in ms or as text. Default: `'1s'`. */
   trimInterval?: string | number | undefined
+  /**
+   * A consumer group of your own that nobody has served for this long is removed, in ms or as `'30d'`, from 10 minutes
+   * on; it misses what waited for it. Default: 0, never.
+   */
+  dropGroupAfter?: string | number | undefined
   /** Messages that a consumer reads at once, 1 to 10,000. Default: 1,000. */
   batchSize?: number | undefined
   /** Batches in flight per consumer, 1 to 64; each uses a database connection. Default: 4. */

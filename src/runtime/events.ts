@@ -52,6 +52,8 @@ export interface EventMap {
   counterRaised: [{ readonly stream: string; readonly partition: number }]
   /** A consumer group or its stream had been deleted, and was made again: changes may be missing in the index. */
   groupRecreated: [{ readonly stream: string; readonly partition: number; readonly group: string }]
+  /** A consumer group of the user's that nobody served was dropped, and misses what waited for it. */
+  groupDropped: [{ readonly stream: string; readonly partition: number; readonly group: string }]
   /** Rows found no room among the dead letters. */
   lettersRefused: [{ readonly stream: string; readonly partition: number; readonly rows: number }]
   /** The application put messages into a lane. */

@@ -1,4 +1,5 @@
 import type { WorkerStatus } from '../streams/inspect.ts'
+import type { UnservedGroup } from '../streams/unserved-group.ts'
 import type { Status } from '../sync/pipeline.ts'
 import { formatAge } from './age.ts'
 import type { ProgressReport } from './progress.ts'
@@ -83,7 +84,7 @@ export function aliveWorkers(workers: readonly WorkerStatus[]): WorkerStatus[] {
 
 /** Something that `redstream health` complains of. */
 export interface Problem {
-  readonly problem: 'lag' | 'no-worker' | 'no-progress'
+  readonly problem: 'lag' | 'unserved-group' | 'no-worker' | 'no-progress'
   readonly stream?: string
   readonly kind?: WorkerKind
   /** For people. */
@@ -91,8 +92,8 @@ export interface Problem {
 }
 
 /**
- * What is wrong with the installation as a whole: a main lane that is too far behind, or a kind of worker of which
- * none is alive and gets on. The bulk lane is not judged: it may hold a million rows that somebody queued at once.
+ * What is wrong with the installation as a whole: a main lane that is too far behind, a consumer group that nobody
+ * serves and that holds its stream, or a kind of worker of which none is alive and gets on. The bulk lane is not judged: it may hold a million rows that somebody queued at once.
  */
 export function healthProblems(
   { streams, workers }: Status,
@@ -105,8 +106,22 @@ export function healthProblems(
       stream: name,
       message: `${name} is ${formatAge(main.lagMs)} behind, the limit is ${formatAge(limits.maxLagMs)}: see \`redstream status\` and the log of the consumers`,
     }))
+  const unserved = streams.flatMap(({ name, unservedGroups }) =>
+    unservedGroups.filter(({ entries }) => entries > 0).map((group) => unservedProblem(name, group)),
+  )
   const alive = aliveWorkers(workers)
-  return [...late, ...workerKinds.flatMap((kind) => workerProblem(kind, alive, limits.stallAfterMs) ?? [])]
+  return [
+    ...late,
+    ...unserved,
+    ...workerKinds.flatMap((kind) => workerProblem(kind, alive, limits.stallAfterMs) ?? []),
+  ]
+}
+
+function unservedProblem(stream: string, { group, entries, unservedMs }: UnservedGroup): Problem {
+  const message =
+    `nobody has served the consumer group ${group} of ${stream} for ${formatAge(unservedMs)}, and ${entries} entries ` +
+    'wait for it: start its consumers, or remove it (docs/operations.md, "Your own consumer groups")'
+  return { problem: 'unserved-group', stream, message }
 }
 
 function workerProblem(

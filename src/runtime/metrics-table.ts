@@ -105,6 +105,13 @@ export const metrics = {
     meaning:
       'Times that a consumer group or its stream had been deleted: changes may be missing in the index.',
   },
+  groupsDropped: {
+    name: 'redstream_groups_dropped_total',
+    type: 'counter',
+    labels: ['stream', 'group'],
+    meaning:
+      'Consumer groups of your own that were removed because nobody served them for dropGroupAfter, per partition.',
+  },
   lettersRefused: {
     name: 'redstream_dead_letters_refused_total',
     type: 'counter',
@@ -158,6 +165,19 @@ export const metrics = {
     type: 'gauge',
     labels: ['stream'],
     meaning: 'Rows that cannot be indexed until somebody mends them.',
+  },
+  unservedGroupAge: {
+    name: 'redstream_unserved_group_age_seconds',
+    type: 'gauge',
+    labels: ['stream', 'group'],
+    meaning:
+      'Time since a consumer group of your own was last served; missing while somebody serves it, and for a minute after.',
+  },
+  unservedGroupEntries: {
+    name: 'redstream_unserved_group_entries',
+    type: 'gauge',
+    labels: ['stream', 'group'],
+    meaning: 'Entries that wait for a consumer group that nobody serves; they hold the stream.',
   },
   workers: {
     name: 'redstream_workers',

@@ -70,6 +70,7 @@ export class Metrics {
     events.on('trimmed', ({ stream, entries }) => add(table.trimmed, entries, { stream }))
     events.on('counterRaised', ({ stream }) => add(table.counterRaised, 1, { stream }))
     events.on('groupRecreated', ({ stream, group }) => add(table.groupRecreated, 1, { stream, group }))
+    events.on('groupDropped', ({ stream, group }) => add(table.groupsDropped, 1, { stream, group }))
     events.on('lettersRefused', ({ stream, rows }) => add(table.lettersRefused, rows, { stream }))
   }
 
@@ -88,7 +89,7 @@ export class Metrics {
     }
   }
 
-  #describeStream({ name: stream, delay, deadLetters, ...laneStatus }: StreamStatus): void {
+  #describeStream({ name: stream, delay, deadLetters, unservedGroups, ...laneStatus }: StreamStatus): void {
     for (const lane of lanes) {
       const { length, undelivered, pending, lagMs } = laneStatus[lane]
       this.#set(table.entries, length, { stream, lane })
@@ -99,6 +100,10 @@ export class Metrics {
     this.#set(table.delayEntries, delay.length, { stream })
     this.#set(table.delayAge, delay.oldestMs / 1_000, { stream })
     this.#set(table.deadLetters, deadLetters, { stream })
+    for (const { group, entries, unservedMs } of unservedGroups) {
+      this.#set(table.unservedGroupAge, unservedMs / 1_000, { stream, group })
+      this.#set(table.unservedGroupEntries, entries, { stream, group })
+    }
   }
 
   #set(row: MetricRow, value: number, labels: Labels): void {
@@ -131,6 +136,8 @@ const perStream: readonly MetricRow[] = [
   table.delayEntries,
   table.delayAge,
   table.deadLetters,
+  table.unservedGroupAge,
+  table.unservedGroupEntries,
 ]
 
 const knownValues: Partial<Record<Label, readonly string[]>> = {

@@ -1,6 +1,6 @@
 import ms from 'ms'
 
-import type { Option } from './options.ts'
+import type { NumberOption, Option } from './options.ts'
 
 /** A value as a setting holds it, or what would have been allowed in its place. */
 export type ParsedValue = { readonly value: string | number } | { readonly allowed: string }
@@ -21,10 +21,7 @@ export function parseValue(option: Option, raw: unknown): ParsedValue {
         : { allowed: allowedValues(option) }
     default: {
       const value = typeof raw === 'string' ? readers[option.kind](raw.trim()) : raw
-      return typeof value === 'number' &&
-        Number.isInteger(value) &&
-        value >= option.min &&
-        value <= option.max
+      return typeof value === 'number' && isInRange(option, value)
         ? { value }
         : { allowed: allowedValues(option) }
     }
@@ -90,6 +87,12 @@ function inLargestUnit(value: number, units: typeof durationUnits | typeof byteU
   return `${value / factor}${unit}`
 }
 
-function rangeOf(option: Extract<Option, { min: number }>): string {
-  return `${formatValue(option, option.min)} to ${formatValue(option, option.max)}`
+function isInRange({ min, max, zero }: NumberOption, value: number): boolean {
+  if (value === 0 && zero !== undefined) return true
+  return Number.isInteger(value) && value >= min && value <= max
+}
+
+function rangeOf(option: NumberOption): string {
+  const range = `${formatValue(option, option.min)} to ${formatValue(option, option.max)}`
+  return option.zero === undefined ? range : `${range}, or 0 for ${option.zero}`
 }

@@ -22,6 +22,8 @@ export interface NumberOption extends OptionBase<number> {
   readonly kind: 'duration' | 'integer' | 'bytes'
   readonly min: number
   readonly max: number
+  /** What 0 means where it is allowed below `min`. */
+  readonly zero?: string
 }
 
 export interface ChoiceOption<T extends string = string> extends OptionBase<T> {
@@ -116,6 +118,20 @@ export const options = {
     max: day,
     usedBy: ['trimmer'],
     meaning: 'Pause between two passes of the trimmer.',
+  },
+  dropGroupAfterMs: {
+    key: 'dropGroupAfter',
+    flag: 'drop-group-after',
+    env: 'REDSTREAM_DROP_GROUP_AFTER',
+    kind: 'duration',
+    default: 0,
+    min: 10 * minute,
+    max: 3_650 * day,
+    zero: 'never',
+    usedBy: ['trimmer'],
+    meaning:
+      'A consumer group of your own that nobody has served for this long, with messages that have waited as long, is removed, so that it no longer holds the stream; 0 for never.',
+    danger: 'The group misses what waited for it, and begins anew when it comes back.',
   },
   batchSize: {
     key: 'batchSize',

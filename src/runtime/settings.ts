@@ -20,6 +20,8 @@ export interface Settings {
   readonly retentionMs: number
   /** Pause between two passes of the Trimmer. Default: 1 s. */
   readonly trimIntervalMs: number
+  /** A consumer group of the user's that nobody has served for this long is dropped. Default: 0, never. */
+  readonly dropGroupAfterMs: number
   /** Messages read at once by a Consumer. Default: 1,000. */
   readonly batchSize: number
   /** Batches in flight per Consumer. Default: 4. */

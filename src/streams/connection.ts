@@ -27,6 +27,9 @@ export type RedisConnection =
 /** Longest blocking read, in ms: what a graceful stop waits for at most. */
 export const blockMs = 500
 
+/** What a command waits for while Redis cannot be reached: a restart may be over before. */
+const retriesPerCommand = 3
+
 /**
  * The connections of one process: one for commands, shared by all, and one per reader for blocking reads.
  * Both give up on a socket that stays silent for longer than `timeoutMs`, because a connection that was cut on one
@@ -53,9 +56,9 @@ export class RedisConnections {
     this.commands = this.#connect({
       commandTimeout: timeoutMs,
       socketTimeout: timeoutMs,
-      // A save must not wait longer for Redis than the timeout says; a refused connection is known after three tries.
-      maxRetriesPerRequest: 3,
-      retryStrategy: retryDelayMs,
+      maxRetriesPerRequest: retriesPerCommand,
+      // Until the next attempt, commands are refused even if Redis is back.
+      retryStrategy: (attempt) => Math.min(retryDelayMs(attempt), 200),
     })
     this.address = addressOf(this.commands, connection)
   }
@@ -113,7 +116,8 @@ export class RedisConnections {
       connectTimeout: this.#timeoutMs,
     })
     defineScripts(client)
-    watchCommands(client, limits.commandTimeout)
+    const outage = new Outage(client)
+    watchCommands(client, limits.commandTimeout, outage)
     client.on('error', (error: unknown) => this.#failed(error))
     client.on('ready', () => this.#reached())
     this.#open.add(client)
@@ -176,12 +180,47 @@ function retryDelayMs(attempt: number): number {
   return Math.min(50 * attempt, 1_000)
 }
 
-/** Errors leave the connection without the arguments of the command, and no command waits longer than the timeout. */
-function watchCommands(client: RedisClient, timeoutMs: number | undefined): void {
+/** Whether it is known that Redis is away: as many attempts to connect have failed as a command waits for. */
+class Outage {
+  readonly #client: RedisClient
+  #failures = 0
+  #lastError: Error | undefined
+
+  constructor(client: RedisClient) {
+    this.#client = client
+    client.on('error', (error: Error) => {
+      this.#failures++
+      this.#lastError = error
+    })
+    client.on('ready', () => {
+      this.#failures = 0
+    })
+  }
+
+  /** Why a command would wait in vain; undefined when it is worth sending. */
+  get reason(): Error | undefined {
+    const { status } = this.#client
+    // When it is connected, ioredis sends commands of its own before it is ready.
+    if (this.#failures < retriesPerCommand || status === 'ready' || status === 'connect') return undefined
+    return this.#lastError
+  }
+}
+
+/**
+ * Errors leave the connection without the arguments of the command. No command waits longer than the timeout, and none
+ * waits at all when Redis is known to be away: the transactions of the application would wait with it, each with a
+ * connection of the database in hand. Without a timeout, commands wait for ever.
+ */
+function watchCommands(client: RedisClient, timeoutMs: number | undefined, outage: Outage): void {
   const send = client.sendCommand.bind(client) as (command: Command, ...rest: unknown[]) => unknown
   client.sendCommand = (command: Command, ...rest: unknown[]) => {
     // The first to hear of the error: whoever waits for the command asks later.
     command.promise.catch(hideArguments)
+    const { reason } = outage
+    if (timeoutMs !== undefined && reason !== undefined) {
+      command.reject(reason)
+      return command.promise
+    }
     // A cluster hands the timeout to its nodes, and as long as it has none, a command would wait for ever.
     if (timeoutMs !== undefined) command.setTimeout(timeoutMs)
     return send(command, ...rest)

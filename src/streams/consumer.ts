@@ -13,6 +13,7 @@ import {
 import { GroupMember, type Delivery, type GroupMemberOptions } from './group-member.ts'
 import { Heartbeat } from './heartbeat.ts'
 import type { Isolation } from './isolation.ts'
+import { isLeave } from './message.ts'
 import type { Entry } from './replies.ts'
 
 export interface ConsumerOptions extends GroupMemberOptions {
@@ -99,6 +100,7 @@ export class Consumer implements Worker {
         delivery ??= await member.read(true)
         loop.advanced()
         if (delivery === undefined) continue
+        if (delivery.entries.some(({ fields }) => isLeave(fields))) lookedForDead = -Infinity
         const work = this.#work(member, delivery, signal).finally(() => inFlight.delete(work))
         inFlight.add(work)
         backoff.reset()

@@ -13,6 +13,7 @@ import {
 import { blockMs, type RedisConnections } from './connection.ts'
 import { readAlive, type Heartbeat } from './heartbeat.ts'
 import { lanes, type Lane, type Partition } from './keys.ts'
+import { encodeLeave } from './message.ts'
 import { replyCode } from './redis-error.ts'
 import {
   parseEntries,
@@ -146,14 +147,16 @@ export class GroupMember {
     for (const entry of delivery.entries) this.#inFlight[delivery.lane].delete(entry.id)
   }
 
-  /** Leaves the group; what it still holds is free for others at once. */
+  /** Leaves the group; what it still holds is free for others at once, and one of them is woken for it. */
   async leave(): Promise<void> {
     const { connections, partition, group } = this.#options
     connections.release(this.#reader)
     const me = this.#heartbeat.member
-    const left = lanes.map((lane) => this.#remove(partition.keys[lane], group, me).catch(() => undefined))
+    const left = lanes.map((lane) => this.#remove(partition.keys[lane], group, me).catch(() => true))
     // All at once: when Redis does not answer, a stop takes one timeout and not three.
-    await Promise.all([...left, this.#heartbeat.stop()])
+    const [isOut] = await Promise.all([Promise.all(left), this.#heartbeat.stop()])
+    if (isOut.every(Boolean)) return
+    await this.#commands.xadd(partition.keys.main, '*', ...encodeLeave(me)).catch(() => undefined)
   }
 
   #take(delivery: Delivery): Delivery {
@@ -270,8 +273,9 @@ export class GroupMember {
     }
   }
 
-  async #remove(key: string, group: string, member: string): Promise<void> {
-    await runScript(this.#commands, 'leave', [key], [group, member])
+  /** Returns false when the member holds entries, and therefore stays in the list. */
+  async #remove(key: string, group: string, member: string): Promise<boolean> {
+    return (await runScript(this.#commands, 'leave', [key], [group, member])) === 1
   }
 
   /** A stream or group that was deleted by hand is made again; anything else is thrown on. */

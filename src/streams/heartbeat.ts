@@ -5,6 +5,7 @@ import { z } from 'zod'
 
 import type { Logger } from '../runtime/logger.ts'
 import type { WorkerKind } from '../runtime/worker.ts'
+import { redisNowMs } from './clock.ts'
 import { workersKey } from './keys.ts'
 import { runScript, type RedisClient } from './scripts.ts'
 
@@ -96,7 +97,8 @@ export class Heartbeat {
 
 /** Every worker that was seen in the last minute. */
 export async function readHeartbeats(redis: RedisClient, namespace: string): Promise<Beat[]> {
-  const [all, now] = await Promise.all([redis.hgetall(workersKey(namespace)), nowMs(redis)])
+  const key = workersKey(namespace)
+  const [all, now] = await Promise.all([redis.hgetall(key), redisNowMs(redis, key)])
   return Object.entries(all)
     .map(([member, json]) => parseBeat(member, json, now))
     .filter(({ seenMs }) => seenMs <= forgetAfterMs)
@@ -110,7 +112,8 @@ export async function readAlive(
   withinMs: number,
 ): Promise<Set<string>> {
   if (members.length === 0) return new Set()
-  const [found, now] = await Promise.all([redis.hmget(workersKey(namespace), ...members), nowMs(redis)])
+  const key = workersKey(namespace)
+  const [found, now] = await Promise.all([redis.hmget(key, ...members), redisNowMs(redis, key)])
   const beats = found.flatMap((json, index) => (json === null ? [] : [parseBeat(members[index]!, json, now)]))
   return new Set(beats.filter(({ seenMs }) => seenMs < withinMs).map(({ member }) => member))
 }
@@ -119,9 +122,4 @@ function parseBeat(member: string, json: string, now: number): Beat {
   const { kind, host, pid, at, progressAt = at } = beatSchema.parse(JSON.parse(json))
   const since = (time: number): number => Math.max(0, Math.round(now - time))
   return { member, kind, host, pid, seenMs: since(at), progressMs: since(progressAt) }
-}
-
-async function nowMs(redis: RedisClient): Promise<number> {
-  const [seconds, micros] = await redis.time()
-  return Number(seconds) * 1_000 + Number(micros) / 1_000
 }

@@ -1,8 +1,12 @@
-import { lanes, type Lane, type Partition } from './keys.ts'
-import { parseEntries, readGroups, type Group } from './replies.ts'
+import { ageMs, readAttendance, type LaneGroups } from './attendance.ts'
+import { redisNowMs } from './clock.ts'
 import { readHeartbeats } from './heartbeat.ts'
+import { lanes, type Lane, type Partition } from './keys.ts'
+import { countUndelivered, firstEntryAfter, oldestNeeded } from './lane-progress.ts'
+import { parseEntries, readGroups, type Group } from './replies.ts'
 import type { RedisClient } from './scripts.ts'
-import { parseStreamId, smallerStreamId, streamIdMs, type StreamId } from './stream-id.ts'
+import { smallerStreamId, type StreamId } from './stream-id.ts'
+import { isUnserved, sumOverPartitions, type UnservedGroup } from './unserved-group.ts'
 
 export interface LaneStatus {
   /** Entries in the stream. */
@@ -21,6 +25,8 @@ export interface StreamStatus {
   bulk: LaneStatus
   delay: { length: number; oldestMs: number }
   deadLetters: number
+  /** Consumer groups of your own that nobody has served for a minute. */
+  unservedGroups: UnservedGroup[]
 }
 
 export interface WorkerStatus {
@@ -61,25 +67,27 @@ export interface PartitionInspection {
   bulk: LaneInspection
 }
 
-const pageSize = 10_000
-
 /** Sums over the partitions of a stream; lags are those of the slowest. */
 export async function streamStatus(
   redis: RedisClient,
   partitions: readonly Partition[],
 ): Promise<StreamStatus> {
-  const [seconds, micros] = await redis.time()
-  const nowMs = Number(seconds) * 1_000 + Number(micros) / 1_000
   const all = await Promise.all(
-    partitions.map(async ({ keys }) => ({
-      main: await laneStatus(redis, keys.main, nowMs),
-      bulk: await laneStatus(redis, keys.bulk, nowMs),
-      delay: {
-        length: await redis.xlen(keys.delay),
-        oldestMs: ageMs(await firstAfter(redis, keys.delay, undefined), nowMs),
-      },
-      deadLetters: await redis.hlen(keys.deadLetters),
-    })),
+    partitions.map(async (partition) => {
+      const { keys } = partition
+      const nowMs = await redisNowMs(redis, keys.main)
+      const groups = { main: await readGroups(redis, keys.main), bulk: await readGroups(redis, keys.bulk) }
+      return {
+        main: await laneStatus(redis, keys.main, groups.main, nowMs),
+        bulk: await laneStatus(redis, keys.bulk, groups.bulk, nowMs),
+        delay: {
+          length: await redis.xlen(keys.delay),
+          oldestMs: ageMs(await firstEntryAfter(redis, keys.delay, undefined), nowMs),
+        },
+        deadLetters: await redis.hlen(keys.deadLetters),
+        unservedGroups: await unservedGroups(redis, partition, groups),
+      }
+    }),
   )
   const lane = (name: Lane): LaneStatus => ({
     length: sum(all.map((one) => one[name].length)),
@@ -96,6 +104,7 @@ export async function streamStatus(
       oldestMs: Math.max(...all.map((one) => one.delay.oldestMs)),
     },
     deadLetters: sum(all.map((one) => one.deadLetters)),
+    unservedGroups: sumOverPartitions(all.flatMap((one) => one.unservedGroups)),
   }
 }
 
@@ -114,7 +123,7 @@ export async function inspectPartition(
           name: group.name,
           lastDeliveredId: group.lastDelivered,
           pending: group.pending,
-          undelivered: await undelivered(redis, key, group),
+          undelivered: await countUndelivered(redis, key, group),
         })),
       ),
     }
@@ -133,7 +142,7 @@ export async function isDrained(redis: RedisClient, partitions: readonly Partiti
     if (groups.length === 0 && (await redis.xlen(key)) > 0) return false
     for (const group of groups) {
       if (group.pending > 0) return false
-      if ((await firstAfter(redis, key, group.lastDelivered)) !== undefined) return false
+      if ((await firstEntryAfter(redis, key, group.lastDelivered)) !== undefined) return false
     }
   }
   return true
@@ -155,17 +164,21 @@ export async function workerStatus(redis: RedisClient, namespace: string): Promi
   })
 }
 
-async function laneStatus(redis: RedisClient, key: string, nowMs: number): Promise<LaneStatus> {
-  const groups = await readGroups(redis, key)
+async function laneStatus(
+  redis: RedisClient,
+  key: string,
+  groups: readonly Group[],
+  nowMs: number,
+): Promise<LaneStatus> {
   let oldest: StreamId | undefined
   let mostUndelivered = 0
   for (const group of groups) {
-    const needs = group.oldestPending ?? (await firstAfter(redis, key, group.lastDelivered))
+    const needs = await oldestNeeded(redis, key, group)
     if (needs !== undefined) oldest = oldest === undefined ? needs : smallerStreamId(oldest, needs)
-    mostUndelivered = Math.max(mostUndelivered, await undelivered(redis, key, group))
+    mostUndelivered = Math.max(mostUndelivered, await countUndelivered(redis, key, group))
   }
   const length = await redis.xlen(key)
-  if (groups.length === 0) oldest = await firstAfter(redis, key, undefined)
+  if (groups.length === 0) oldest = await firstEntryAfter(redis, key, undefined)
   return {
     length,
     // Without a group nobody has read anything.
@@ -175,33 +188,22 @@ async function laneStatus(redis: RedisClient, key: string, nowMs: number): Promi
   }
 }
 
-async function undelivered(redis: RedisClient, key: string, group: Group): Promise<number> {
-  // `lag` stays above 0 in Redis 7.0 when an entry that nobody had read was deleted by hand.
-  if ((await firstAfter(redis, key, group.lastDelivered)) === undefined) return 0
-  if (group.lag !== undefined) return group.lag
-  // Redis cannot tell (XINFO GROUPS: `lag` is null after deletions, and missing before Redis 7): count.
-  let after = group.lastDelivered
-  let count = 0
-  for (;;) {
-    const page = parseEntries(await redis.xrange(key, `(${after}`, '+', 'COUNT', pageSize))
-    count += page.length
-    const last = page.at(-1)
-    if (last === undefined || page.length < pageSize) return count
-    after = last.id
-  }
-}
-
-async function firstAfter(
+async function unservedGroups(
   redis: RedisClient,
-  key: string,
-  after: StreamId | undefined,
-): Promise<StreamId | undefined> {
-  const start = after === undefined ? '-' : `(${parseStreamId(after)}`
-  return parseEntries(await redis.xrange(key, start, '+', 'COUNT', 1))[0]?.id
-}
-
-function ageMs(id: StreamId | undefined, nowMs: number): number {
-  return id === undefined ? 0 : Math.max(0, Math.round(nowMs - streamIdMs(id)))
+  partition: Partition,
+  groups: LaneGroups,
+): Promise<UnservedGroup[]> {
+  const unserved = (await readAttendance(redis, partition, groups)).filter(isUnserved)
+  return Promise.all(
+    unserved.map(async ({ name, unservedMs = 0 }) => {
+      const waiting = lanes.map(async (lane) => {
+        const group = groups[lane].find((one) => one.name === name)
+        if (group === undefined) return 0
+        return group.pending + (await countUndelivered(redis, partition.keys[lane], group))
+      })
+      return { group: name, entries: sum(await Promise.all(waiting)), unservedMs: Math.round(unservedMs) }
+    }),
+  )
 }
 
 function sum(numbers: readonly number[]): number {

@@ -25,11 +25,16 @@ export interface PartitionKeys {
   readonly targets: string
   /** Hash: row key → dead letter as JSON. */
   readonly deadLetters: string
+  /** Hash: consumer group of the user's → when it was last served, in ms of Redis' clock. */
+  readonly groups: string
 }
 
 /** The two lanes of a stream that consumer groups read. */
 export type Lane = 'main' | 'bulk'
 export const lanes: readonly Lane[] = ['main', 'bulk']
+
+/** Consumer groups of Redstream itself; all others are the user's. */
+export const ownGroups: readonly string[] = ['index', 'cascade']
 
 /** Keys of every partition of a stream. `namespace` keeps applications apart that share a Redis. */
 export function partitionsOf(namespace: string, stream: string, count: number): Partition[] {
@@ -46,6 +51,7 @@ export function partitionsOf(namespace: string, stream: string, count: number): 
         ticket: `${base}:ticket`,
         targets: `${base}:targets`,
         deadLetters: `${base}:dead-letters`,
+        groups: `${base}:groups`,
       },
     }
   })

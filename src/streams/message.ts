@@ -18,6 +18,15 @@ export function encodeMessage(message: Message): string[] {
   return message.payload === undefined ? ['id', message.id] : ['id', message.id, 'payload', message.payload]
 }
 
+/** The fields of an entry without a message: a member has left with work in hand, which is free to be taken over. */
+export function encodeLeave(member: string): string[] {
+  return ['left', member]
+}
+
+export function isLeave(fields: readonly string[]): boolean {
+  return fields[0] === 'left'
+}
+
 /** The messages of an entry. Fields that this version does not know are passed over, so that newer writers may add some. */
 export function decodeMessages(fields: readonly string[]): Message[] {
   const messages: { id: string; payload?: string }[] = []

@@ -55,6 +55,8 @@ const groupInfo = z.object({
   lag: z.union([z.number(), z.null()]).optional(),
 })
 
+const memberInfo = z.object({ name: z.string(), pending: z.number(), idle: z.number() })
+
 /** What XREADGROUP gave, per stream key. */
 export function parseRead(reply: unknown): Map<string, Entry[]> {
   return new Map(readReply.parse(reply) ?? [])
@@ -105,15 +107,33 @@ export async function readMembers(
   lane: string,
   group: string,
 ): Promise<Map<string, number>> {
+  const members = await readMemberInfos(redis, lane, group)
+  return new Map(members.map(({ name, pending }) => [name, pending]))
+}
+
+/**
+ * Milliseconds since some member of a group last read, claimed or acknowledged something; undefined when there is no
+ * member. Before Redis 7.2 a read that got nothing does not count.
+ */
+export async function readShortestIdleMs(
+  redis: RedisClient,
+  lane: string,
+  group: string,
+): Promise<number | undefined> {
+  const members = await readMemberInfos(redis, lane, group)
+  return members.length === 0 ? undefined : Math.min(...members.map(({ idle }) => idle))
+}
+
+async function readMemberInfos(
+  redis: RedisClient,
+  lane: string,
+  group: string,
+): Promise<z.infer<typeof memberInfo>[]> {
   const info = await unlessMissing(redis, lane, redis.xinfo('CONSUMERS', lane, group))
-  const reply = z.array(z.array(z.unknown())).parse(info)
-  const member = z.object({ name: z.string(), pending: z.number() })
-  return new Map(
-    reply.map((flat) => {
-      const { name, pending } = member.parse(fromPairs(flat))
-      return [name, pending]
-    }),
-  )
+  return z
+    .array(z.array(z.unknown()))
+    .parse(info)
+    .map((flat) => memberInfo.parse(fromPairs(flat)))
 }
 
 /** The reply of XINFO; an empty list when there is no such stream: nothing was ever written and no group made. */

@@ -13,6 +13,9 @@ const numberOfKeys = {
   bury: 1,
   heartbeat: 1,
   leave: 1,
+  clock: 1,
+  serve: 1,
+  drop: 3,
 } as const
 
 /** The scripts in `scripts/`, one file each; its header says what it takes and returns. */

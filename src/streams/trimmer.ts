@@ -3,6 +3,8 @@ import type { Events } from '../runtime/events.ts'
 import type { Logger } from '../runtime/logger.ts'
 import { Progress } from '../runtime/progress.ts'
 import type { Worker } from '../runtime/worker.ts'
+import { redisNowMs } from './clock.ts'
+import { GroupJanitor } from './group-janitor.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { lanes, type Partition } from './keys.ts'
 import { readGroups } from './replies.ts'
@@ -20,6 +22,8 @@ export interface TrimmerOptions {
   readonly retentionMs: number
   /** Pause between two passes, in ms. */
   readonly intervalMs: number
+  /** A group of the user's that nobody has served for so many ms is dropped. Default: 0, never. */
+  readonly dropGroupAfterMs?: number
   readonly events?: Events | undefined
   readonly logger: Logger
 }
@@ -32,10 +36,10 @@ export interface TrimResult {
 }
 
 /**
- * Removes from main and bulk lanes what every consumer group has done.
+ * Removes from main and bulk lanes what every consumer group has done, and looks after groups that nobody serves.
  *
- * Owns no state: groups are read from Redis at every pass. What a pass has seen stays true while it cuts, because
- * groups only go forward, so any number of Trimmers may run and each may die at any moment.
+ * Owns no state of the lanes: groups are read from Redis at every pass. What a pass has seen stays true while it cuts,
+ * because groups only go forward, so any number of Trimmers may run and each may die at any moment.
  */
 export class Trimmer implements Worker {
   readonly kind = 'trimmer'
@@ -43,23 +47,30 @@ export class Trimmer implements Worker {
   readonly stream: string
   readonly progress = new Progress()
   readonly #options: TrimmerOptions
+  readonly #janitor: GroupJanitor
 
   constructor(options: TrimmerOptions) {
     this.#options = options
+    this.#janitor = new GroupJanitor(options)
     this.name = this.stream = options.partitions[0]?.stream ?? ''
   }
 
   /** One pass over all lanes and partitions. */
   async runOnce(): Promise<TrimResult> {
-    const { redis, partitions, groups, retentionMs, events } = this.#options
-    const [seconds] = await redis.time()
-    const newest =
-      retentionMs === 0 ? undefined : parseStreamId(`${Math.max(0, Number(seconds) * 1_000 - retentionMs)}`)
+    const { redis, partitions, groups: expected, retentionMs, events } = this.#options
     const result: TrimResult = { trimmed: 0, heldBackBy: {} }
-    for (const lane of partitions.flatMap(({ keys }) => lanes.map((name) => keys[name]))) {
-      const point = trimPoint(await readGroups(redis, lane), groups, newest)
-      if (point.heldBackBy !== undefined) result.heldBackBy[lane] = point.heldBackBy
-      if (point.before !== undefined) result.trimmed += await redis.xtrim(lane, 'MINID', point.before)
+    for (const partition of partitions) {
+      const { keys } = partition
+      const now = await redisNowMs(redis, keys.main)
+      const newest =
+        retentionMs === 0 ? undefined : parseStreamId(`${Math.max(0, Math.floor(now - retentionMs))}`)
+      const groups = { main: await readGroups(redis, keys.main), bulk: await readGroups(redis, keys.bulk) }
+      for (const lane of lanes) {
+        const point = trimPoint(groups[lane], expected, newest)
+        if (point.heldBackBy !== undefined) result.heldBackBy[keys[lane]] = point.heldBackBy
+        if (point.before !== undefined) result.trimmed += await redis.xtrim(keys[lane], 'MINID', point.before)
+      }
+      await this.#janitor.visit(partition, groups)
     }
     if (result.trimmed > 0) events?.tell('trimmed', { stream: this.stream, entries: result.trimmed })
     return result
@@ -85,6 +96,7 @@ export class Trimmer implements Worker {
         await pause(intervalMs, signal)
       } catch (error) {
         activity.failed()
+        this.#janitor.lookAway()
         events?.tell('failed', { kind, stream, step: 'trim' })
         logger.error({ err: error, stream }, 'the Trimmer failed; trying again')
         activity.pauses()

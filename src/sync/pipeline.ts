@@ -257,7 +257,7 @@ class OpenPipeline implements Pipeline {
       case 'delayer':
         return [new Delayer({ redis, namespace, partitions, delayMs: settings.delayMs, events, logger })]
       case 'trimmer': {
-        const { retentionMs, trimIntervalMs: intervalMs } = settings
+        const { retentionMs, trimIntervalMs: intervalMs, dropGroupAfterMs } = settings
         return [
           new Trimmer({
             redis,
@@ -266,6 +266,7 @@ class OpenPipeline implements Pipeline {
             groups: [indexGroup],
             retentionMs,
             intervalMs,
+            dropGroupAfterMs,
             events,
             logger,
           }),

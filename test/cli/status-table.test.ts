@@ -15,8 +15,16 @@ it('shows a row for each stream, and the workers', () => {
         bulk: { length: 9_000, undelivered: 8_000, pending: 1_000, lagMs: 7_300_000 },
         delay: { length: 3, oldestMs: 12_345 },
         deadLetters: 2,
+        unservedGroups: [],
       },
-      { name: 'countries', main: idle, bulk: idle, delay: { length: 0, oldestMs: 0 }, deadLetters: 0 },
+      {
+        name: 'countries',
+        main: idle,
+        bulk: idle,
+        delay: { length: 0, oldestMs: 0 },
+        deadLetters: 0,
+        unservedGroups: [{ group: 'cache', entries: 1_234, unservedMs: 7_300_000 }],
+      },
     ],
     workers: [
       { kind: 'consumer', host: 'web-1', pid: 4711, seenMs: 340, progressMs: 840 },
@@ -31,6 +39,8 @@ it('shows a row for each stream, and the workers', () => {
 ├───────────┼─────────┼────────┼─────────┼──────────┼───────────────────────────┼─────────────────┼──────────────┤
 │ countries │       0 │      0 │       0 │     0 ms │                         0 │               0 │            0 │
 └───────────┴─────────┴────────┴─────────┴──────────┴───────────────────────────┴─────────────────┴──────────────┘
+Consumer groups that nobody serves:
+  cache of countries: 1,234 entries wait for it, last served 2 h 1 m ago
 Workers alive:
   consumer  web-1, process 4711, seen 340 ms ago
   consumer  web-2, process 4712, seen 40 ms ago, no progress for 1 m 35 s
@@ -43,12 +53,20 @@ it('says how to start workers when there is none', () => {
   )
 })
 
-it('shows long lags and dead letters in colour', () => {
+it('shows long lags, dead letters and groups that nobody serves in colour', () => {
   const main = { ...idle, lagMs: 60_001 }
-  const stream = { name: 'a', main, bulk: idle, delay: { length: 0, oldestMs: 0 }, deadLetters: 7 }
+  const stream = {
+    name: 'a',
+    main,
+    bulk: idle,
+    delay: { length: 0, oldestMs: 0 },
+    deadLetters: 7,
+    unservedGroups: [{ group: 'cache', entries: 0, unservedMs: 60_000 }],
+  }
   const text = formatStatus({ streams: [stream], workers: [] }, { color: true })
   expect(text).toContain('\u001B[33m1 m 0 s\u001B[39m')
   expect(text).toContain('\u001B[31m7\u001B[39m')
+  expect(text).toContain('\u001B[33mConsumer groups that nobody serves:\u001B[39m')
 })
 
 it.each([

@@ -3,7 +3,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import { startRedis, type ServerHandle } from '../../services/services.ts'
 import { settingsFrom } from '../../src/runtime/settings.ts'
+import { noteServed } from '../../src/streams/attendance.ts'
+import { RedisConnections } from '../../src/streams/connection.ts'
 import { partitionsOf } from '../../src/streams/keys.ts'
+import { runScript } from '../../src/streams/scripts.ts'
 import { openPipeline, type Pipeline } from '../../src/sync/pipeline.ts'
 import { captured, recordingLogger, type Captured, type LogLine } from '../support/captured.ts'
 import { codeBlocks } from './markdown.ts'
@@ -58,7 +61,8 @@ function urlOf(user: string): string {
 
 test('the rights in docs/operations.md are enough', async () => {
   const stream = `${app.space.indexPrefix}cities`
-  const { keys } = partitionsOf('', stream, 1)[0]!
+  const partition = partitionsOf('', stream, 1)[0]!
+  const { keys } = partition
   // Of an index that somebody deleted.
   await admin.sadd(keys.targets, 'gone.write')
   await pipeline.init()
@@ -75,6 +79,15 @@ test('the rights in docs/operations.md are enough', async () => {
   await redstream.bulk(City, {}, () => dataSource.manager.updateAll(City, { population: 1 }))
   await redstream.touch(City, city.id)
   await redstream.producer.delay(City, city.id)
+  // A group that nobody serves, as a Trimmer drops it after a long time.
+  await admin.xgroup('CREATE', keys.main, 'abandoned', '0')
+  await admin.hset(keys.groups, 'abandoned', 1)
+  const worker = new RedisConnections(urlOf('redstream-worker'), 5_000, recordingLogger(workerLog))
+  await noteServed(worker.commands, partition, 'cache', 0)
+  expect(
+    await runScript(worker.commands, 'drop', [keys.main, keys.bulk, keys.groups], ['abandoned', 1]),
+  ).toBe(1)
+  await worker.close()
   // A member that has died with an entry in hand.
   await admin.xreadgroup('GROUP', 'index', 'dead', 'COUNT', 1, 'STREAMS', keys.main, '>')
   await admin.hset(keys.deadLetters, '7', '{"type":"x","reason":"x","attempts":1,"firstAt":1,"lastAt":1}')

@@ -19,8 +19,9 @@ async function letters(): Promise<DeadLetter[]> {
 }
 
 test('a row that ends every process that indexes it: it becomes a dead letter in the end, and no other row does', async () => {
-  await world.saveCities(40, 'harmless')
+  await world.saveCities(19, 'harmless')
   await world.dataSource.manager.save(world.city(20, lethal))
+  await world.saveCities(20, 'harmless', 21)
 
   let consumer: Program
   let deaths = 0

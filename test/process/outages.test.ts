@@ -1,8 +1,8 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 
 import { startPostgres, startRedis, type ServerHandle } from '../../services/services.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
-import type { Program } from './support/program.ts'
+import { patienceMs, type Program } from './support/program.ts'
 import { World } from './support/world.ts'
 
 let world: World
@@ -76,7 +76,8 @@ test('Redis is killed and comes back with its data', async () => {
   expect(await world.dataSource.manager.countBy(world.City, { name: 'while Redis was dead' })).toBe(0)
   await run.logged('Redis cannot be reached')
   await redis.restart()
-  await world.saveCities(10, 'after')
+  // Refused until the application has connected again.
+  await vi.waitFor(() => world.saveCities(10, 'after'), { timeout: patienceMs })
   await expectAllWorkersToWork()
 })
 

@@ -85,6 +85,7 @@ describe('redstream health', () => {
     bulk: lane(bulkLagMs),
     delay: { length: 0, oldestMs: 0 },
     deadLetters: 0,
+    unservedGroups: [],
   })
   const worker = (kind: string, choices: Partial<WorkerStatus> = {}): WorkerStatus => ({
     kind,
@@ -112,6 +113,23 @@ describe('redstream health', () => {
     expect(problems[1]!.message).toBe(
       'c is 1 m 30 s behind, the limit is 1 m 0 s: see `redstream status` and the log of the consumers',
     )
+  })
+
+  it('names every group that nobody serves and that something waits for', () => {
+    const unservedGroups = [
+      { group: 'cache', entries: 3, unservedMs: 90_000 },
+      { group: 'idle', entries: 0, unservedMs: 90_000 },
+    ]
+    const status = { streams: [{ ...stream('cities', 0), unservedGroups }], workers: all }
+    expect(healthProblems(status, limits)).toEqual([
+      {
+        problem: 'unserved-group',
+        stream: 'cities',
+        message:
+          'nobody has served the consumer group cache of cities for 1 m 30 s, and 3 entries wait for it: start its ' +
+          'consumers, or remove it (docs/operations.md, "Your own consumer groups")',
+      },
+    ])
   })
 
   it('names every kind of which none is alive', () => {

@@ -58,6 +58,7 @@ describe('counters', () => {
     events.tell('trimmed', { stream: 'cities', entries: 7 })
     events.tell('counterRaised', { stream: 'cities', partition: 0 })
     events.tell('groupRecreated', { stream: 'cities', partition: 0, group: 'index' })
+    events.tell('groupDropped', { stream: 'cities', partition: 0, group: 'cache' })
     events.tell('lettersRefused', { stream: 'cities', partition: 0, rows: 8 })
     expect(await lines()).toEqual(
       expect.arrayContaining([
@@ -80,6 +81,7 @@ describe('counters', () => {
         'redstream_entries_trimmed_total{stream="cities"} 7',
         'redstream_ticket_counter_raised_total{stream="cities"} 1',
         'redstream_group_recreated_total{stream="cities",group="index"} 1',
+        'redstream_groups_dropped_total{stream="cities",group="cache"} 1',
         'redstream_dead_letters_refused_total{stream="cities"} 8',
       ]),
     )
@@ -95,6 +97,7 @@ describe('gauges', () => {
         bulk: { length: 5, undelivered: 6, pending: 7, lagMs: 0 },
         delay: { length: 8, oldestMs: 9_000 },
         deadLetters: 10,
+        unservedGroups: [{ group: 'cache', entries: 11, unservedMs: 90_000 }],
       },
     ],
     workers: [
@@ -115,6 +118,8 @@ describe('gauges', () => {
         'redstream_delay_entries{stream="cities"} 8',
         'redstream_delay_age_seconds{stream="cities"} 9',
         'redstream_dead_letters{stream="cities"} 10',
+        'redstream_unserved_group_age_seconds{stream="cities",group="cache"} 90',
+        'redstream_unserved_group_entries{stream="cities",group="cache"} 11',
         'redstream_workers{kind="consumer"} 2',
         'redstream_workers{kind="delayer"} 0',
         'redstream_workers{kind="trimmer"} 0',
@@ -127,8 +132,8 @@ describe('gauges', () => {
     await lines(status)
     const without = await lines()
     expect(without).toContain('redstream_redis_up 0')
-    expect(without.filter((line) => /^redstream_(stream|delay_|dead_letters\{|worker)/.test(line))).toEqual(
-      [],
-    )
+    expect(
+      without.filter((line) => /^redstream_(stream|delay_|dead_letters\{|unserved|worker)/.test(line)),
+    ).toEqual([])
   })
 })

@@ -6,6 +6,7 @@ import type { Batch, BatchResult } from '../../src/streams/batch.ts'
 import { bury } from '../../src/streams/dead-letters.ts'
 import { Delayer } from '../../src/streams/delayer.ts'
 import { inspectPartition, isDrained, streamStatus, workerStatus } from '../../src/streams/inspect.ts'
+import { workersKey } from '../../src/streams/keys.ts'
 import { StreamWriter } from '../../src/streams/stream-writer.ts'
 import { Trimmer } from '../../src/streams/trimmer.ts'
 import { takeTicket } from '../../src/sync/ticket.ts'
@@ -101,6 +102,39 @@ test('everything that a stream can do, it can do on a Redis Cluster, with its pa
   )
   expect(sizes.every((count) => count > 0)).toBe(true)
 })
+
+test('ages are told by the clock of the node that holds the keys, since those of the others may be wrong', async () => {
+  const { redis, partition, partitions, namespace, logger } = await openHere(1)
+  const trimmer = new Trimmer({
+    redis, namespace, partitions, logger, groups: ['index'], retentionMs: 1_000, intervalMs: 1,
+  }) // prettier-ignore
+  for (const [key, ask] of [
+    [partition.keys.main, () => streamStatus(redis, partitions)],
+    [partition.keys.main, () => trimmer.runOnce()],
+    [workersKey(namespace), () => workerStatus(redis, namespace)],
+  ] as const) {
+    expect(await nodesAskedForTime(ask)).toEqual([await ownerOf(key)])
+  }
+})
+
+/** The URL of the node that holds a key. */
+async function ownerOf(key: string): Promise<string> {
+  const [node] = nodes
+  const client = new Redis(node!.url)
+  const slot = await client.cluster('KEYSLOT', key)
+  client.disconnect()
+  return nodes[slot < slots / 2 ? 0 : 1]!.url
+}
+
+async function nodesAskedForTime(ask: () => Promise<unknown>): Promise<string[]> {
+  const clients = nodes.map(({ url }) => new Redis(url))
+  for (const client of clients) await client.config('RESETSTAT')
+  // A command without a key goes to any node: ten times, so that it is not always the right one by chance.
+  for (let i = 0; i < 10; i++) await ask()
+  const counts = await Promise.all(clients.map((client) => client.info('commandstats')))
+  for (const client of clients) client.disconnect()
+  return nodes.filter((_, i) => counts[i]!.includes('cmdstat_time:')).map(({ url }) => url)
+}
 
 test('wait asks every primary', async () => {
   const { redis, partitions } = await openHere(8)

@@ -176,3 +176,24 @@ test('workers that start before Redis does come up with it', async () => {
   await eventually(() => expect(seen).toEqual(new Set(['1'])))
   await eventually(async () => expect(await isDrained(redis, partitions)).toBe(true))
 })
+
+test('while Redis is known to be away, a command is refused at once, and not after the next attempts to connect', async () => {
+  const stream = await open()
+  const { proxy, behind } = await behindProxy(stream)
+  const { connections } = behind
+  await connections.check()
+  await proxy.refuse()
+  // The first command waits until as many attempts have failed as it may wait for.
+  await expect(connections.check()).rejects.toMatchObject({ code: 'REDIS_UNAVAILABLE' })
+  for (let i = 0; i < 100; i++) {
+    const refused = connections.check().catch((error: unknown) => error)
+    // Nothing is read from a socket before this.
+    const later = new Promise((resolve) => void setImmediate(resolve, 'waits'))
+    expect(await Promise.race([refused, later])).toMatchObject({
+      code: 'REDIS_UNAVAILABLE',
+      message: expect.stringContaining('ECONNREFUSED') as string,
+    })
+  }
+  await proxy.accept()
+  await eventually(() => connections.check())
+})

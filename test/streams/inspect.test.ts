@@ -34,6 +34,7 @@ test('a stream that does not exist is empty, and drained', async () => {
     bulk: empty,
     delay: { length: 0, oldestMs: 0 },
     deadLetters: 0,
+    unservedGroups: [],
   })
   expect(await inspectPartition(redis, partition)).toEqual({
     partition: 0,

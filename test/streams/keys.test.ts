@@ -22,6 +22,7 @@ test('the keys of a stream without a namespace', () => {
       ticket: 'redstream:{products}:ticket',
       targets: 'redstream:{products}:targets',
       deadLetters: 'redstream:{products}:dead-letters',
+      groups: 'redstream:{products}:groups',
     },
   })
   expect(workersKey('')).toBe('redstream:workers')
@@ -49,7 +50,7 @@ test('all keys of a partition share one hash tag, and no other partition has a k
         for (const { keys } of partitions) {
           expect(new Set(Object.values(keys).map(hashTag)).size).toBe(1)
         }
-        expect(new Set(partitions.flatMap(({ keys }) => Object.values(keys))).size).toBe(6 * count)
+        expect(new Set(partitions.flatMap(({ keys }) => Object.values(keys))).size).toBe(7 * count)
       },
     ),
   )

@@ -9,6 +9,7 @@ import { Redstream } from '../../../src/redstream.ts'
 import { settingsFrom } from '../../../src/runtime/settings.ts'
 import { partitionsOf, type Lane, type Partition } from '../../../src/streams/keys.ts'
 import { decodeMessages } from '../../../src/streams/message.ts'
+import { defineScripts } from '../../../src/streams/scripts.ts'
 import { openPipeline } from '../../../src/sync/pipeline.ts'
 import { recordingLogger } from '../../support/captured.ts'
 import { testSpace, type TestSpace } from '../../support/services.ts'
@@ -51,6 +52,7 @@ export class World {
     this.City = database.City
     this.redstream = redstream
     this.redis = space.redis()
+    defineScripts(this.redis)
     // A test that kills Redis waits until this client has found it again.
     this.redis.on('error', () => undefined)
     this.client = space.elasticsearch()
@@ -106,8 +108,8 @@ export class World {
   }
 
   /** Starts the application with one of its scenarios. */
-  application(scenario: string): Program {
-    return this.#run(`the application (${scenario})`, 'test/fixtures/process/application.ts', [scenario])
+  application(scenario: string, env: Readonly<Record<string, string>> = {}): Program {
+    return this.#run(`the application (${scenario})`, 'test/fixtures/process/application.ts', [scenario], env)
   }
 
   #run(

@@ -57,6 +57,11 @@ export class Child {
     })
   }
 
+  /** 0 when it could not be started. */
+  get pid(): number {
+    return this.#process.pid ?? 0
+  }
+
   get alive(): boolean {
     return !this.#ended
   }
