@@ -12,6 +12,9 @@ export default defineConfig({
   // A URL, or options of the Elasticsearch client (TLS, basic auth, API key).
   elasticsearch: process.env['ELASTICSEARCH_URL'] ?? 'http://localhost:9200',
 
+  // What `document()` finds in its context as `services`, or a function that makes it. Default: none.
+  // services: () => ({ prices: new PriceList() }),
+
   // Prefix of every Redis key, for applications that share a Redis; the application's side needs the same.
   namespace: '',
 
@@ -56,8 +59,15 @@ export default defineConfig({
   // a warning, and the change may be missing in the index.
   onUnavailable: 'reject',
 
-  // On a write that names no ids (update with criteria, query builder): 'warn', 'throw' or 'ignore'.
+  // On a write of which it cannot be known which rows it changes: 'warn', 'throw' or 'ignore'.
   uncaptured: 'warn',
+
+  // 'on': TypeORM's query builders are wrapped, so that every update, delete and insert says which rows it changed.
+  returning: 'on',
+
+  // A statement of a query builder outside a transaction: 'wrap' gives it one of its own, so that a crash loses nothing;
+  // 'publish' publishes its changes when it is done.
+  outsideTransaction: 'wrap',
 
   // Longest wait for an answer of Redis; it bounds what a save waits before its commit.
   redisTimeout: '5s',

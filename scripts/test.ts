@@ -17,7 +17,7 @@ const listSkipped = options.testNamePattern === undefined
 process.stdout.write(`${summarise(outcomes, errorsOutside, listSkipped).join('\n')}\n`)
 
 function outcomesOf(module: TestModule): Outcome[] {
-  const file = path.relative(process.cwd(), module.moduleId)
+  const file = `${module.project.name}: ${path.relative(process.cwd(), module.moduleId)}`
   const tests = [...module.children.allTests()].map((test): Outcome => {
     const result = test.result()
     const name = `${file} > ${test.fullName}`

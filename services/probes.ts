@@ -1,4 +1,5 @@
 import { Redis } from 'ioredis'
+import { createConnection } from 'mysql2/promise'
 import { Client } from 'pg'
 
 const TIMEOUT_MS = 3000
@@ -12,6 +13,17 @@ export async function probePostgres(url: string): Promise<void> {
     await client.query('SELECT 1')
   } finally {
     await client.end().catch(() => undefined)
+  }
+}
+
+/** Asks MariaDB or MySQL for an answer; rejects with the reason that there is none. */
+export async function probeMariadb(url: string): Promise<void> {
+  const connection = await createConnection({ uri: url, connectTimeout: TIMEOUT_MS })
+  connection.on('error', () => undefined)
+  try {
+    await connection.query('SELECT 1')
+  } finally {
+    connection.destroy()
   }
 }
 

@@ -27,9 +27,9 @@ export interface ServerHandle {
   restart(): Promise<void>
 }
 
-/** What the three servers differ in. */
+/** What the servers differ in. */
 export interface ServerDefinition {
-  readonly name: 'PostgreSQL' | 'Redis' | 'Elasticsearch'
+  readonly name: 'PostgreSQL' | 'MariaDB' | 'Redis' | 'Elasticsearch'
   readonly errorCode: ErrorCode
   readonly guard: Guard
   readonly command: (port: number) => ServerCommand

@@ -7,6 +7,7 @@ import { startRedis } from './redis.ts'
 import type { ServerHandle } from './server-handle.ts'
 
 export { startElasticsearch, type ElasticsearchOptions } from './elasticsearch.ts'
+export { startMariadb, type MariadbOptions } from './mariadb.ts'
 export { startPostgres, type PostgresOptions } from './postgres.ts'
 export { startRedis, type RedisOptions } from './redis.ts'
 export type { ServerHandle } from './server-handle.ts'

@@ -4,7 +4,7 @@
  */
 export const errorCodes = {
   CONFIG: 'The configuration is missing, unreadable or has wrong values. Exit code 2.',
-  USAGE: 'The command line was used wrongly. Exit code 2.',
+  USAGE: 'The command line or a method was used wrongly. Exit code 2.',
   ENTITY: 'An entity is not indexed, not part of the DataSource, or its definition cannot work. Exit code 2.',
   REDIS_UNAVAILABLE:
     'Redis did not accept a message in time. With onUnavailable "reject" the transaction is rolled back.',

@@ -1,5 +1,12 @@
 export { Indexed } from './indexed.ts'
-export type { DocumentBody, IndexedOptions, Mappings } from './indexed.ts'
+export type {
+  DocumentBody,
+  DocumentContext,
+  IndexedOptions,
+  IndexedTarget,
+  Mappings,
+  Services,
+} from './indexed.ts'
 export { Redstream } from './redstream.ts'
 export type { AttachOptions, RunningConsumer } from './redstream.ts'
 export { defineConfig } from './runtime/config.ts'
@@ -10,7 +17,8 @@ export type { Activity, Need, Progress, ProgressReport, Step } from './runtime/p
 export type { Logger } from './runtime/logger.ts'
 export type { Worker, WorkerKind } from './runtime/worker.ts'
 export { Producer } from './capture/producer.ts'
-export type { BulkOptions, Delayed, EntityOrId } from './capture/producer.ts'
+export type { RowProgress, WriteOptions, Written } from './capture/exact-writes.ts'
+export type { BulkOptions, BulkProgress, Delayed, EntityOrId, MatchingOptions } from './capture/producer.ts'
 export type { Where } from './capture/key-pages.ts'
 export { Consumer } from './streams/consumer.ts'
 export type { ConsumerOptions } from './streams/consumer.ts'

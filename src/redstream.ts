@@ -1,13 +1,24 @@
-import type { DataSource, EntityTarget, ObjectLiteral } from 'typeorm'
+import type { DataSource, EntityTarget, ObjectLiteral, QueryDeepPartialEntity } from 'typeorm'
 
-import { Producer, type BulkOptions, type Delayed, type EntityOrId } from './capture/producer.ts'
+import { ExactWrites, type WriteOptions, type Written } from './capture/exact-writes.ts'
+import {
+  Producer,
+  type BulkOptions,
+  type Delayed,
+  type EntityOrId,
+  type MatchingOptions,
+} from './capture/producer.ts'
+import { DatabaseCascade } from './capture/database-cascade.ts'
 import type { Where } from './capture/key-pages.ts'
+import { attachStatements } from './capture/returning/attach.ts'
 import { CaptureSubscriber } from './capture/subscriber.ts'
 import type { Writers } from './capture/transaction-capture.ts'
 import { Uncaptured } from './capture/uncaptured.ts'
+import { CascadeCapture } from './cascade/captured.ts'
+import { cascadeSources, embeddedStreams } from './cascade/streams.ts'
 import { resolveDefinitions } from './definitions.ts'
 import { RedstreamError } from './errors.ts'
-import type { IndexDefinition } from './indexed.ts'
+import type { StreamDefinition } from './indexed.ts'
 import { pause } from './runtime/backoff.ts'
 import { Events } from './runtime/events.ts'
 import type { Logger } from './runtime/logger.ts'
@@ -48,10 +59,14 @@ export class Redstream {
   /** What happens, for those who count it: `published`, `publishFailed`, `uncaptured`, and what its consumers do. */
   readonly events: Events
   readonly #dataSource: DataSource
-  readonly #definitions: readonly IndexDefinition[]
+  /** Of the indexed entities, and of those that their documents embed. */
+  readonly #definitions: readonly StreamDefinition[]
+  /** The streams whose messages queue rows of other streams. */
+  readonly #cascading: readonly StreamDefinition[]
   readonly #writers: Writers
   readonly #connections: RedisConnections
   readonly #subscriber: CaptureSubscriber
+  readonly #exactWrites: ExactWrites
   readonly #settings: Settings
   readonly #logger: Logger
   readonly #consumers = new Set<RunningConsumer>()
@@ -63,7 +78,10 @@ export class Redstream {
     this.#settings = settingsFrom(input)
     this.#logger = logger ?? createLogger({ level: 'warn' })
     this.events = new Events(this.#logger)
-    this.#definitions = resolveDefinitions(dataSource)
+    const indexes = resolveDefinitions(dataSource)
+    const cascade = cascadeSources(indexes)
+    this.#definitions = [...indexes, ...embeddedStreams(cascade)]
+    this.#cascading = cascade.map(({ definition }) => definition)
     const { namespace, redisTimeoutMs, onUnavailable, requeue } = this.#settings
     this.#connections = new RedisConnections(redisFrom(redis), redisTimeoutMs, this.#logger)
     const { commands } = this.#connections
@@ -79,9 +97,12 @@ export class Redstream {
       ]),
     )
     const describe = (error: unknown): Error => this.#connections.describe(error)
+    const databaseCascade = new DatabaseCascade(dataSource, this.#definitions)
     this.#subscriber = new CaptureSubscriber({
       dataSource,
       definitions: this.#definitions,
+      cascade: new CascadeCapture(cascade),
+      databaseCascade,
       writers: this.#writers,
       onUnavailable,
       requeue,
@@ -91,6 +112,7 @@ export class Redstream {
       describe,
       logger: this.#logger,
     })
+    this.#exactWrites = new ExactWrites(dataSource, this.#definitions, this.#subscriber, databaseCascade)
     this.producer = new Producer(dataSource, this.#definitions, this.#writers, this.#subscriber, describe)
   }
 
@@ -131,7 +153,55 @@ export class Redstream {
       )
     }
     dataSource.subscribers.push(redstream.#subscriber)
+    redstream.#attachStatements()
     return redstream
+  }
+
+  /**
+   * Changes all rows that match, and knows exactly which ones: also those that another transaction makes match at the
+   * last moment. In one transaction, with delay messages before its commit.
+   *
+   * @param where - as in `find({ where })`, relations included: `{ country: { code: 'FR' } }`
+   * @param set - as in TypeORM's `update`: values, or SQL expressions as `() => 'population + 1'`
+   * @throws RedstreamError USAGE when a condition is empty, `null` or `undefined`, or when `set` holds a primary key;
+   * ENTITY when the entity is not indexed; REDIS_UNAVAILABLE or REDIS before the commit
+   */
+  update<E extends ObjectLiteral>(
+    entity: EntityTarget<E>,
+    where: Where<E>,
+    set: QueryDeepPartialEntity<E>,
+    options?: WriteOptions,
+  ): Promise<Written> {
+    return this.#exactWrites.update(entity, where, set, options)
+  }
+
+  /**
+   * Deletes all rows that match, like {@link update}. What the database deletes or changes with them (`onDelete:
+   * 'CASCADE'`, `'SET NULL'`) is captured too.
+   *
+   * @throws RedstreamError as {@link update}
+   */
+  delete<E extends ObjectLiteral>(
+    entity: EntityTarget<E>,
+    where: Where<E>,
+    options?: WriteOptions,
+  ): Promise<Written> {
+    return this.#exactWrites.delete(entity, where, options)
+  }
+
+  /**
+   * Inserts rows in one transaction, with delay messages before its commit. Keys that the database makes are set in the
+   * given objects, as by TypeORM's `insert`; on databases that do not return them, the rows are inserted one by one.
+   *
+   * @throws RedstreamError ENTITY when the entity is not indexed, or when the database makes keys and does not tell
+   * them; REDIS_UNAVAILABLE or REDIS before the commit
+   */
+  insert<E extends ObjectLiteral>(
+    entity: EntityTarget<E>,
+    values: QueryDeepPartialEntity<E> | QueryDeepPartialEntity<E>[],
+    options?: WriteOptions,
+  ): Promise<Written> {
+    return this.#exactWrites.insert(entity, values, options)
   }
 
   /** See {@link Producer.bulk}. */
@@ -139,7 +209,7 @@ export class Redstream {
     entity: EntityTarget<E>,
     where: Where<E>,
     callback: () => Promise<T>,
-    options?: BulkOptions,
+    options?: MatchingOptions,
   ): Promise<T> {
     return this.producer.bulk(entity, where, callback, options)
   }
@@ -148,7 +218,7 @@ export class Redstream {
   bulkDelay<E extends ObjectLiteral>(
     entity: EntityTarget<E>,
     where: Where<E>,
-    options?: BulkOptions,
+    options?: MatchingOptions,
   ): Promise<Delayed> {
     return this.producer.bulkDelay(entity, where, options)
   }
@@ -157,7 +227,7 @@ export class Redstream {
   bulkQueue<E extends ObjectLiteral>(
     entity: EntityTarget<E>,
     where: Where<E>,
-    options?: BulkOptions & { delayed?: Delayed },
+    options?: MatchingOptions & { delayed?: Delayed },
   ): Promise<number> {
     return this.producer.bulkQueue(entity, where, options)
   }
@@ -238,9 +308,10 @@ export class Redstream {
     const end = performance.now() + timeout
     for (;;) {
       const left: string[] = []
-      for (const writer of this.#writers.values()) {
-        if (!(await isDrained(this.#connections.commands, writer.partitions)))
-          left.push(writer.partitions[0]!.stream)
+      // First what queues rows elsewhere: once it is done, it adds nothing to the streams that are looked at after it.
+      for (const definition of new Set([...this.#cascading, ...this.#definitions])) {
+        const { partitions } = this.#writers.get(definition)!
+        if (!(await isDrained(this.#connections.commands, partitions))) left.push(definition.stream)
       }
       if (left.length === 0) return
       if (performance.now() > end) {
@@ -278,10 +349,24 @@ export class Redstream {
     const { subscribers } = this.#dataSource
     const position = subscribers.indexOf(this.#subscriber)
     if (position >= 0) subscribers.splice(position, 1)
+    this.#subscriber.statements?.close()
     attached.delete(this.#dataSource)
     await Promise.all([...this.#consumers].map((consumer) => consumer.stop()))
     await this.#subscriber.settled()
     await this.#connections.close()
+  }
+
+  #attachStatements(): void {
+    const { returning, outsideTransaction } = this.#settings
+    if (returning === 'off') return
+    this.#subscriber.statements = attachStatements(
+      this.#dataSource,
+      this.#subscriber,
+      this.#subscriber.removals,
+      this.#definitions[0]!.metadata,
+      outsideTransaction === 'wrap',
+      this.#logger,
+    )
   }
 
   #stream(name: string): StreamWriter {

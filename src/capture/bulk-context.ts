@@ -2,11 +2,11 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 
 import type { DataSource, EntitySubscriberInterface, QueryRunner } from 'typeorm'
 
-import type { IndexDefinition } from '../indexed.ts'
+import type { StreamDefinition } from '../indexed.ts'
 
 /** A `bulk` call whose callback is running. */
 export interface RunningBulk {
-  readonly definition: IndexDefinition
+  readonly definitions: readonly StreamDefinition[]
   /** The `bulk` call in whose callback this one was made. */
   readonly outer: RunningBulk | undefined
   /** The query runners of the transactions that the callback used. */
@@ -24,9 +24,12 @@ export interface WhereWritten {
 const running = new AsyncLocalStorage<RunningBulk>()
 
 /** A `bulk` call that begins here. */
-export function beginBulk(definition: IndexDefinition, transaction: QueryRunner | undefined): RunningBulk {
+export function beginBulk(
+  definitions: readonly StreamDefinition[],
+  transaction: QueryRunner | undefined,
+): RunningBulk {
   return {
-    definition,
+    definitions,
     outer: running.getStore(),
     transactions: new Set(transaction === undefined ? [] : [transaction]),
     wroteAlone: false,
@@ -34,8 +37,8 @@ export function beginBulk(definition: IndexDefinition, transaction: QueryRunner 
 }
 
 /** Whether the current code runs in the callback of a `bulk` call for this entity, at any depth. */
-export function isInBulkOf(definition: IndexDefinition): boolean {
-  return isInside((bulk) => bulk.definition === definition)
+export function isInBulkOf(definition: StreamDefinition): boolean {
+  return isInside((bulk) => bulk.definitions.includes(definition))
 }
 
 /**

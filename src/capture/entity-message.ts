@@ -1,7 +1,8 @@
 import type { ObjectLiteral } from 'typeorm'
 
-import type { IndexDefinition } from '../indexed.ts'
+import type { StreamDefinition } from '../indexed.ts'
 import type { Message } from '../streams/message.ts'
+import { encodePlace, isMovable, placeOf, unknownPlace } from '../place.ts'
 import { keyOf, type RowKey } from './row-key.ts'
 
 /** Where a write event may hold the key of its row. */
@@ -15,7 +16,7 @@ export interface KeySource {
  * The key of a row, or undefined when it is not known. After `remove` only `entityId` and `databaseEntity` still have
  * it; after an insert by the query builder only `entity` has it.
  */
-export function keyIn({ metadata }: IndexDefinition, source: KeySource): RowKey | undefined {
+export function keyIn({ metadata }: StreamDefinition, source: KeySource): RowKey | undefined {
   return (
     keyOf(metadata, source.entityId) ??
     keyOf(metadata, source.entity) ??
@@ -24,11 +25,33 @@ export function keyIn({ metadata }: IndexDefinition, source: KeySource): RowKey 
 }
 
 /** The message for a row, or undefined when its key is not known. Throws what `payload()` throws. */
-export function messageFor(definition: IndexDefinition, source: KeySource): Message | undefined {
+export function messageFor(definition: StreamDefinition, source: KeySource): Message | undefined {
   const { payload } = definition.options
   const id = keyIn(definition, source)
   if (id === undefined) return undefined
   const entity = source.entity ?? source.databaseEntity
-  if (payload === undefined || entity === undefined) return { id }
-  return { id, payload: JSON.stringify(payload(entity)) }
+  return {
+    id,
+    ...(payload === undefined || entity === undefined ? {} : { payload: JSON.stringify(payload(entity)) }),
+    ...(isMovable(definition) ? { places: [formerPlace(definition, id, source)] } : {}),
+  }
+}
+
+/**
+ * Where the document of a row was before the write. `save` and `remove` know the row as it was; a row that `save`
+ * inserts, which has an id of its own in the event, had no document, and its place is where it will be.
+ */
+function formerPlace(
+  definition: StreamDefinition,
+  id: RowKey,
+  { entity, databaseEntity, entityId }: KeySource,
+): string {
+  const known = databaseEntity ?? (entityId === undefined ? undefined : entity)
+  if (known === undefined) return unknownPlace
+  try {
+    return encodePlace(placeOf(definition, id, known))
+  } catch {
+    // What it needs (a relation, say) is not there: consumers look the document up.
+    return unknownPlace
+  }
 }

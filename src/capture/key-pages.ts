@@ -1,93 +1,97 @@
-import type { DataSource, EntityManager, FindOptionsWhere, ObjectLiteral } from 'typeorm'
+import type { DataSource, EntityManager, EntityMetadata, FindOptionsWhere, ObjectLiteral } from 'typeorm'
+import type { SelectQueryBuilder } from 'typeorm'
 
-import type { IndexDefinition } from '../indexed.ts'
+import { hydrated, type Column } from './changes.ts'
+import { laterThan, type Condition } from './key-condition.ts'
 import { keyOf, type RowKey } from './row-key.ts'
 
 /** Which rows: as in TypeORM's `find({ where })`. */
 export type Where<E extends ObjectLiteral> = FindOptionsWhere<E> | FindOptionsWhere<E>[]
 
-const rowsPerPage = 1_000
+/** A row as the driver returns it, by the names of its columns in the database. */
+export type RawRow = Readonly<Record<string, unknown>>
+
+type Query = SelectQueryBuilder<ObjectLiteral>
+
+export const rowsPerPage = 1_000
 
 /**
- * The keys of all rows that match, see {@link keyPages}. Without a manager they are read from the primary database: a
- * replica that lags would miss rows.
+ * The keys of all rows that match, page by page in key order. Soft-deleted rows are included: their documents may have
+ * to go. Without a manager they are read from the primary database: a replica that lags would miss rows.
  */
 export async function* matchingKeys<E extends ObjectLiteral>(
   dataSource: DataSource,
   manager: EntityManager | undefined,
-  definition: IndexDefinition,
+  { metadata }: { readonly metadata: EntityMetadata },
   where: Where<E>,
 ): AsyncGenerator<RowKey[]> {
-  if (manager !== undefined) {
-    yield* keyPages(manager, definition, where)
-    return
-  }
-  const queryRunner = dataSource.createQueryRunner('master')
+  const queryRunner = manager === undefined ? dataSource.createQueryRunner('master') : undefined
+  const reading = manager ?? queryRunner!.manager
+  const columns = metadata.primaryColumns
   try {
-    yield* keyPages(queryRunner.manager, definition, where)
+    const pages = keysetPages(metadata, () => selectMatching(reading, metadata, where, columns))
+    for await (const rows of pages) {
+      // A `where` over a to-many relation repeats rows.
+      const keys = new Set(rows.flatMap((row) => keyOf(metadata, idOf(metadata, row)) ?? []))
+      if (keys.size > 0) yield [...keys]
+    }
   } finally {
-    await queryRunner.release()
+    await queryRunner?.release()
   }
+}
+
+/** Selects columns of the rows that match under their names in the database. The alias of the rows is `row`. */
+export function selectMatching<E extends ObjectLiteral>(
+  manager: EntityManager,
+  metadata: EntityMetadata,
+  where: Where<E>,
+  columns: readonly Column[],
+): Query {
+  const query = manager
+    .getRepository<ObjectLiteral>(metadata.target)
+    .createQueryBuilder('row')
+    .setFindOptions({ where, withDeleted: true, loadEagerRelations: false })
+    .select([])
+  for (const column of columns) query.addSelect(nameIn(query, column), column.databaseName)
+  return query
 }
 
 /**
- * The keys of all rows that match, page by page in key order (keyset paging: memory and the cost of a page do not
- * grow with the number of rows). Soft-deleted rows are included: their documents may have to go.
+ * The rows of a query in pages, in key order: neither memory nor the cost of a page grows with the number of rows.
+ *
+ * @param select - makes the query, whose alias is `row`; it must select the primary key and have a condition
  */
-async function* keyPages<E extends ObjectLiteral>(
-  manager: EntityManager,
-  definition: IndexDefinition,
-  where: Where<E>,
-): AsyncGenerator<RowKey[]> {
-  const { metadata } = definition
-  const columns = metadata.primaryColumns
-  let last: unknown[] | undefined
+export async function* keysetPages(metadata: EntityMetadata, select: () => Query): AsyncGenerator<RawRow[]> {
+  const key = metadata.primaryColumns
+  let last: RawRow | undefined
   for (;;) {
-    const query = manager
-      .getRepository<E>(metadata.target)
-      .createQueryBuilder('row')
-      .setFindOptions({ where, withDeleted: true, loadEagerRelations: false })
-      .select([])
-    columns.forEach((column, i) => {
-      const path = `row.${column.propertyPath}`
-      query.addSelect(path, `key${i}`).addOrderBy(path, 'ASC')
-    })
-    if (last !== undefined) {
-      const { text, parameters } = after(
-        columns.map((column) => `row.${column.propertyPath}`),
-        last,
-      )
-      query.andWhere(text, parameters)
-    }
-    const rows = await query.limit(rowsPerPage).getRawMany<Record<string, unknown>>()
-    const keys = new Set<RowKey>()
-    for (const row of rows) {
-      const id: ObjectLiteral = {}
-      columns.forEach((column, i) => {
-        column.setEntityValue(id, manager.connection.driver.prepareHydratedValue(row[`key${i}`], column))
-      })
-      const key = keyOf(metadata, id)
-      // A `where` over a to-many relation repeats rows.
-      if (key !== undefined) keys.add(key)
-    }
-    if (keys.size > 0) yield [...keys]
-    const end = rows.at(-1)
-    if (end === undefined || rows.length < rowsPerPage) return
-    last = columns.map((_, i) => end[`key${i}`])
+    const query = select().limit(rowsPerPage)
+    for (const { databaseName } of key) query.addOrderBy(query.escape(databaseName), 'ASC')
+    if (last !== undefined) later(query, key, last)
+    const rows = await query.getRawMany<RawRow>()
+    if (rows.length > 0) yield rows
+    last = rows.at(-1)
+    if (last === undefined || rows.length < rowsPerPage) return
   }
 }
 
-/** "Later in the order of these columns than these values", written out because not every database compares rows. */
-function after(
-  paths: readonly string[],
-  values: readonly unknown[],
-): { text: string; parameters: ObjectLiteral } {
-  const alternatives = paths.map((path, i) => {
-    const equal = paths.slice(0, i).map((other, j) => `${other} = :after${j}`)
-    return `(${[...equal, `${path} > :after${i}`].join(' AND ')})`
-  })
-  return {
-    text: `(${alternatives.join(' OR ')})`,
-    parameters: Object.fromEntries(values.map((value, i) => [`after${i}`, value])),
-  }
+/** A column of the alias `row`, as SQL. */
+export function nameIn(query: Query, { databaseName }: Column): string {
+  return `${query.escape('row')}.${query.escape(databaseName)}`
+}
+
+/** The primary key in a row by property, as `keyOf` takes it. */
+export function idOf({ primaryColumns }: EntityMetadata, row: RawRow): ObjectLiteral {
+  const id: ObjectLiteral = {}
+  for (const column of primaryColumns) column.setEntityValue(id, hydrated(column, row[column.databaseName]))
+  return id
+}
+
+function later(query: Query, key: readonly Column[], last: RawRow): void {
+  const names = key.map((column) => nameIn(query, column))
+  const { sql, parameters }: Condition = laterThan(
+    names,
+    key.map(({ databaseName }) => last[databaseName]),
+  )
+  query.andWhere(sql, parameters)
 }

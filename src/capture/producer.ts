@@ -1,13 +1,21 @@
-import type { DataSource, EntityManager, EntityTarget, ObjectLiteral, QueryRunner } from 'typeorm'
+import type {
+  DataSource,
+  EntityManager,
+  EntityMetadata,
+  EntityTarget,
+  ObjectLiteral,
+  QueryRunner,
+} from 'typeorm'
 
-import { definitionOf } from '../definitions.ts'
+import { definitionsOf } from '../definitions.ts'
 import { RedstreamError } from '../errors.ts'
-import type { IndexDefinition } from '../indexed.ts'
+import type { StreamDefinition } from '../indexed.ts'
 import type { Message } from '../streams/message.ts'
 import type { DelayEntry, StreamWriter } from '../streams/stream-writer.ts'
 import { beginBulk, runInBulk, whereWritten, type RunningBulk } from './bulk-context.ts'
 import { messageFor } from './entity-message.ts'
 import { matchingKeys, type Where } from './key-pages.ts'
+import type { RowProgress } from './exact-writes.ts'
 import type { CaptureSubscriber } from './subscriber.ts'
 import { moveOrPublish, type Writers } from './transaction-capture.ts'
 
@@ -22,14 +30,32 @@ export interface BulkOptions {
   manager?: EntityManager
 }
 
+/** How far a `bulk` call has come. */
+export interface BulkProgress extends RowProgress {
+  /** `delay`: rows are noted before they are changed; `queue`: rows that match after that are queued. */
+  readonly step: 'delay' | 'queue'
+}
+
+/** Options of calls that go over all rows that match. */
+export interface MatchingOptions extends BulkOptions {
+  /** Called after each page of up to 1,000 rows. An error that it throws ends the call. */
+  onProgress?: (progress: BulkProgress) => void
+}
+
 /** The delay messages that {@link Producer.bulkDelay} wrote, for {@link Producer.bulkQueue} to take away again. */
 export interface Delayed {
   /** Number of rows. */
   readonly rows: number
-  /** @internal */
-  readonly entries: readonly DelayEntry[]
+  /** For each index of the entity. @internal */
+  readonly entries: ReadonlyMap<StreamDefinition, readonly DelayEntry[]>
   /** The rows' keys, as far as they are remembered. @internal */
   readonly keys: ReadonlySet<string>
+}
+
+/** An entity, and everything that its rows are indexed as. */
+interface Scope {
+  readonly metadata: EntityMetadata
+  readonly definitions: readonly StreamDefinition[]
 }
 
 /** Beyond this number of rows, `bulk` no longer remembers which ones it has queued, so as to keep memory flat. */
@@ -43,7 +69,7 @@ const remembered = 100_000
  */
 export class Producer {
   readonly #dataSource: DataSource
-  readonly #definitions: readonly IndexDefinition[]
+  readonly #definitions: readonly StreamDefinition[]
   readonly #writers: Writers
   readonly #subscriber: CaptureSubscriber
   readonly #describe: (error: unknown) => Error
@@ -51,7 +77,7 @@ export class Producer {
   /** @internal Use `redstream.producer`. */
   constructor(
     dataSource: DataSource,
-    definitions: readonly IndexDefinition[],
+    definitions: readonly StreamDefinition[],
     writers: Writers,
     subscriber: CaptureSubscriber,
     describe: (error: unknown) => Error,
@@ -72,8 +98,10 @@ export class Producer {
     entity: EntityTarget<E>,
     rows: EntityOrId<E> | EntityOrId<E>[],
   ): Promise<void> {
-    const definition = definitionOf(this.#dataSource, this.#definitions, entity)
-    await this.#redis(this.#writer(definition).publish(messagesFor(definition, rows), 'main'))
+    const { definitions } = this.#scope(entity)
+    await this.#each(definitions, (definition, writer) =>
+      writer.publish(messagesFor(definition, rows), 'main'),
+    )
   }
 
   /**
@@ -85,8 +113,8 @@ export class Producer {
     entity: EntityTarget<E>,
     rows: EntityOrId<E> | EntityOrId<E>[],
   ): Promise<void> {
-    const definition = definitionOf(this.#dataSource, this.#definitions, entity)
-    await this.#redis(this.#writer(definition).delay(messagesFor(definition, rows)))
+    const { definitions } = this.#scope(entity)
+    await this.#each(definitions, (definition, writer) => writer.delay(messagesFor(definition, rows)))
   }
 
   /**
@@ -102,9 +130,10 @@ export class Producer {
   ): Promise<void> {
     const queryRunner = options.manager?.queryRunner
     if (!queryRunner?.isTransactionActive) return this.queue(entity, rows)
-    const definition = definitionOf(this.#dataSource, this.#definitions, entity)
     const transaction = this.#subscriber.transactionOf(queryRunner)
-    for (const message of messagesFor(definition, rows)) transaction.record(definition, message)
+    for (const definition of this.#scope(entity).definitions) {
+      for (const message of messagesFor(definition, rows)) transaction.record(definition, message)
+    }
     if (transaction.closing) await this.#redis(transaction.announced())
   }
 
@@ -124,21 +153,21 @@ export class Producer {
     entity: EntityTarget<E>,
     where: Where<E>,
     callback: () => Promise<T>,
-    options: BulkOptions = {},
+    options: MatchingOptions = {},
   ): Promise<T> {
-    const definition = definitionOf(this.#dataSource, this.#definitions, entity)
+    const scope = this.#scope(entity)
     const seen = new Set<string>()
-    const delayed = await this.#delayMatching(definition, where, options, seen)
-    const bulk = beginBulk(definition, activeRunner(options.manager))
+    const delayed = await this.#delayMatching(scope, where, options, seen)
+    const bulk = beginBulk(scope.definitions, activeRunner(options.manager))
     let result: T
     try {
       result = await runInBulk(this.#dataSource, bulk, callback)
     } catch (error) {
       // The callback may have written before it failed, so its rows are queued all the same.
-      await this.#afterBulk(definition, where, options, bulk, delayed, seen).catch(() => undefined)
+      await this.#afterBulk(scope, where, options, bulk, delayed, seen).catch(() => undefined)
       throw error
     }
-    await this.#afterBulk(definition, where, options, bulk, delayed, seen)
+    await this.#afterBulk(scope, where, options, bulk, delayed, seen)
     return result
   }
 
@@ -150,10 +179,9 @@ export class Producer {
   async bulkDelay<E extends ObjectLiteral>(
     entity: EntityTarget<E>,
     where: Where<E>,
-    options: BulkOptions = {},
+    options: MatchingOptions = {},
   ): Promise<Delayed> {
-    const definition = definitionOf(this.#dataSource, this.#definitions, entity)
-    return this.#delayMatching(definition, where, options, new Set())
+    return this.#delayMatching(this.#scope(entity), where, options, new Set())
   }
 
   /**
@@ -166,74 +194,106 @@ export class Producer {
   async bulkQueue<E extends ObjectLiteral>(
     entity: EntityTarget<E>,
     where: Where<E>,
-    options: BulkOptions & { delayed?: Delayed } = {},
+    options: MatchingOptions & { delayed?: Delayed } = {},
   ): Promise<number> {
-    const definition = definitionOf(this.#dataSource, this.#definitions, entity)
-    const writer = this.#writer(definition)
+    const scope = this.#scope(entity)
     const { delayed } = options
-    if (delayed !== undefined) await this.#redis(moveOrPublish(writer, delayed.entries, [delayed.keys]))
-    return this.#queueMatching(definition, where, options.manager, new Set())
+    if (delayed !== undefined) await this.#moveDelayed(delayed)
+    return this.#queueMatching(scope, where, options, new Set())
   }
 
   async #afterBulk<E extends ObjectLiteral>(
-    definition: IndexDefinition,
+    scope: Scope,
     where: Where<E>,
-    options: BulkOptions,
+    options: MatchingOptions,
     bulk: RunningBulk,
     delayed: Delayed,
     seen: Set<string>,
   ): Promise<void> {
-    const writer = this.#writer(definition)
     const { open, committed } = whereWritten(bulk)
     const [only, ...others] = open
     if (only === undefined) {
-      await this.#redis(moveOrPublish(writer, delayed.entries, [seen]))
-      await this.#queueMatching(definition, where, options.manager, seen)
+      await this.#moveDelayed(delayed)
+      await this.#queueMatching(scope, where, options, seen)
       return
     }
     // Entries can be moved only once: where that would not do for all that was written, they stay for the Delayer.
     const shared = others.length > 0 || (committed && delayed.rows > seen.size)
-    if (!shared) this.#subscriber.transactionOf(only).adopt(definition, delayed.entries, seen)
+    if (!shared) this.#adopt(only, delayed)
     if (committed) {
-      await this.#redis(writer.publish(messagesOf(seen), 'bulk'))
-      await this.#queueMatching(definition, where, options.manager, new Set(seen))
+      await this.#each(scope.definitions, (_, writer) => writer.publish(messagesOf(seen), 'bulk'))
+      await this.#queueMatching(scope, where, options, new Set(seen))
     }
     for (const queryRunner of open) {
       const { manager } = queryRunner
-      const late = await this.#delayMatching(definition, where, { manager }, shared ? new Set() : seen)
-      this.#subscriber.transactionOf(queryRunner).adopt(definition, late.entries, late.keys)
+      const inside = { ...options, manager }
+      const late = await this.#delayMatching(scope, where, inside, shared ? new Set() : seen)
+      this.#adopt(queryRunner, late)
     }
   }
 
   /** Writes delay messages for the rows that match and are not in `seen`, which learns them. */
   async #delayMatching<E extends ObjectLiteral>(
-    definition: IndexDefinition,
+    scope: Scope,
     where: Where<E>,
-    options: BulkOptions,
+    options: MatchingOptions,
     seen: Set<string>,
   ): Promise<Delayed> {
-    const entries: DelayEntry[] = []
+    const entries = new Map(scope.definitions.map((definition) => [definition, [] as DelayEntry[]]))
     let rows = 0
-    for await (const page of matchingKeys(this.#dataSource, options.manager, definition, where)) {
+    for await (const page of matchingKeys(this.#dataSource, options.manager, scope, where)) {
       const messages = unseen(page, seen)
-      entries.push(...(await this.#redis(this.#writer(definition).delay(messages))))
+      await this.#each(scope.definitions, async (definition, writer) => {
+        entries.get(definition)!.push(...(await writer.delay(messages)))
+      })
       rows += messages.length
+      options.onProgress?.({ rows, step: 'delay' })
     }
     return { rows, entries, keys: seen }
   }
 
   async #queueMatching<E extends ObjectLiteral>(
-    definition: IndexDefinition,
+    scope: Scope,
     where: Where<E>,
-    manager: EntityManager | undefined,
+    options: MatchingOptions,
     seen: Set<string>,
   ): Promise<number> {
     let rows = 0
-    for await (const page of matchingKeys(this.#dataSource, manager, definition, where)) {
-      await this.#redis(this.#writer(definition).publish(unseen(page, seen), 'bulk'))
+    for await (const page of matchingKeys(this.#dataSource, options.manager, scope, where)) {
+      const messages = unseen(page, seen)
+      await this.#each(scope.definitions, (_, writer) => writer.publish(messages, 'bulk'))
       rows += page.length
+      options.onProgress?.({ rows, step: 'queue' })
     }
     return rows
+  }
+
+  async #moveDelayed({ entries, keys }: Delayed): Promise<void> {
+    await this.#each([...entries.keys()], (definition, writer) =>
+      moveOrPublish(writer, entries.get(definition)!, [messagesOf(keys)]),
+    )
+  }
+
+  #adopt(queryRunner: QueryRunner, { entries, keys }: Delayed): void {
+    const transaction = this.#subscriber.transactionOf(queryRunner)
+    for (const [definition, ofDefinition] of entries) transaction.adopt(definition, ofDefinition, keys)
+  }
+
+  #scope(entity: EntityTarget<ObjectLiteral>): Scope {
+    const definitions = definitionsOf(this.#dataSource, this.#definitions, entity)
+    return { metadata: this.#dataSource.getMetadata(entity), definitions }
+  }
+
+  /** Does the same for every index, side by side. */
+  async #each(
+    definitions: readonly StreamDefinition[],
+    action: (definition: StreamDefinition, writer: StreamWriter) => Promise<unknown>,
+  ): Promise<void> {
+    try {
+      await Promise.all(definitions.map((definition) => action(definition, this.#writers.get(definition)!)))
+    } catch (error) {
+      throw this.#describe(error)
+    }
   }
 
   async #redis<T>(action: Promise<T>): Promise<T> {
@@ -242,10 +302,6 @@ export class Producer {
     } catch (error) {
       throw this.#describe(error)
     }
-  }
-
-  #writer(definition: IndexDefinition): StreamWriter {
-    return this.#writers.get(definition)!
   }
 }
 
@@ -261,7 +317,7 @@ function messagesOf(keys: Iterable<string>): Message[] {
 }
 
 function messagesFor<E extends ObjectLiteral>(
-  definition: IndexDefinition,
+  definition: StreamDefinition,
   rows: EntityOrId<E> | EntityOrId<E>[],
 ): Message[] {
   return (Array.isArray(rows) ? rows : [rows]).map((row) => {

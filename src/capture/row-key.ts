@@ -32,6 +32,18 @@ export const integerTypes: ReadonlySet<unknown> = new Set<unknown>([
   'unsigned big int',
 ])
 
+const exactTexts = new Set<unknown>([String, 'varchar', 'character varying', 'text', 'uuid'])
+
+/**
+ * Whether values of a column that the database takes for equal have the same text. Not so for collations that ignore
+ * case, which are what MySQL begins with (its uuids are texts too), `1.0` and `1`, padded strings.
+ */
+export function isComparedByText({ type, collation, entityMetadata }: Column): boolean {
+  if (integerTypes.has(type)) return true
+  const database = entityMetadata.connection.options.type
+  return exactTexts.has(type) && (database === 'postgres' || database === 'better-sqlite3') && !collation
+}
+
 /**
  * The key of a row.
  *
@@ -81,12 +93,12 @@ export function splitKey(metadata: EntityMetadata, key: RowKey): string[] | unde
   return parts.length === count ? parts : undefined
 }
 
-/** Why Elasticsearch cannot take this key as an `_id`; undefined if it can. */
-export function keyProblem(key: RowKey): string | undefined {
-  if (key === '') return 'the primary key is an empty text, which Elasticsearch does not accept as _id'
-  const bytes = Buffer.byteLength(key)
+/** Why Elasticsearch cannot take this text as an `_id`; undefined if it can. */
+export function keyProblem(id: string, what = 'the primary key'): string | undefined {
+  if (id === '') return `${what} is an empty text, which Elasticsearch does not accept as _id`
+  const bytes = Buffer.byteLength(id)
   if (bytes <= maxKeyBytes) return undefined
-  return `the primary key is ${bytes} bytes long, and Elasticsearch accepts an _id of at most ${maxKeyBytes}`
+  return `${what} is ${bytes} bytes long, and Elasticsearch accepts an _id of at most ${maxKeyBytes}`
 }
 
 /**
@@ -108,6 +120,14 @@ export function keyText(column: Column, value: unknown): string | undefined {
   if (value instanceof Uint8Array) return Buffer.from(value).toString('hex')
   // An SQL expression, `insert({ code: () => 'upper(…)' })`: what it will give is not known.
   if (typeof value === 'function') return undefined
+  if (typeof value === 'number' && integerTypes.has(column.type) && !Number.isSafeInteger(value)) {
+    throw new RedstreamError(
+      'ENTITY',
+      `${column.entityMetadata.name}.${column.propertyPath} is part of the primary key and holds ${value}, which may be ` +
+        'another number in the database: JavaScript holds whole numbers exactly up to 9007199254740991 only; let the ' +
+        'driver give such keys as texts (SQLite’s cannot)',
+    )
+  }
   const text = (value as { toString(): string }).toString()
   if (text === '[object Object]' || Array.isArray(value))
     throw new RedstreamError(

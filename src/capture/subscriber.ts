@@ -14,15 +14,22 @@ import type {
   UpdateEvent,
 } from 'typeorm'
 
+import type { CascadeCapture } from '../cascade/captured.ts'
 import { definitionsByMetadata } from '../definitions.ts'
-import type { IndexDefinition } from '../indexed.ts'
+import type { StreamDefinition } from '../indexed.ts'
 import { pause } from '../runtime/backoff.ts'
 import type { Logger } from '../runtime/logger.ts'
+import type { Lane } from '../streams/keys.ts'
 import type { Message } from '../streams/message.ts'
 import { isInBulkOf } from './bulk-context.ts'
+import { changeOfEvent, type Column, type RowChange, type WriteKind } from './changes.ts'
+import type { DatabaseCascade } from './database-cascade.ts'
 import { keyIn, messageFor } from './entity-message.ts'
+import { Removals } from './removals.ts'
+import type { Statements, StatementSink } from './returning/statements.ts'
+import { keyOf } from './row-key.ts'
 import { TransactionCapture, type Writers } from './transaction-capture.ts'
-import type { Uncaptured, WriteKind } from './uncaptured.ts'
+import type { CallSite, Uncaptured } from './uncaptured.ts'
 
 /** What the events of all kinds of write have in common, as far as it is used here. */
 interface WriteEvent {
@@ -31,11 +38,15 @@ interface WriteEvent {
   readonly entity?: ObjectLiteral | undefined
   readonly databaseEntity?: ObjectLiteral | undefined
   readonly entityId?: unknown
+  /** Of updates by `save`. */
+  readonly updatedColumns?: readonly Column[]
 }
 
 export interface CaptureOptions {
   readonly dataSource: DataSource
-  readonly definitions: readonly IndexDefinition[]
+  readonly definitions: readonly StreamDefinition[]
+  readonly cascade: CascadeCapture
+  readonly databaseCascade: DatabaseCascade
   readonly writers: Writers
   readonly onUnavailable: 'reject' | 'accept'
   readonly requeue: 'orphaned' | 'always'
@@ -67,15 +78,22 @@ const manyOpen = 100
  * A crash at any moment leaves the delay messages, and the Delayer re-queues them. Hooks are `async` on purpose: a
  * synchronous throw would keep the event from the subscribers after this one.
  */
-export class CaptureSubscriber implements EntitySubscriberInterface {
+export class CaptureSubscriber implements EntitySubscriberInterface, StatementSink {
+  /** What learns of changes from the statements themselves, when it is attached. */
+  statements: Statements | undefined
+  /** What goes with rows that are deleted. */
+  readonly removals: Removals
   readonly #options: CaptureOptions
-  readonly #concerned: ReadonlyMap<EntityMetadata, readonly IndexDefinition[]>
+  readonly #concerned: ReadonlyMap<EntityMetadata, readonly StreamDefinition[]>
   readonly #transactions = new WeakMap<QueryRunner, TransactionCapture>()
   readonly #open = new Set<QueryRunner>()
   readonly #publishing = new Set<Promise<void>>()
 
   constructor(options: CaptureOptions) {
     this.#options = options
+    this.removals = new Removals(options.databaseCascade, (queryRunner, changes, lane) =>
+      this.recorded(queryRunner, changes, lane),
+    )
     this.#concerned = definitionsByMetadata(options.dataSource, options.definitions)
   }
 
@@ -167,6 +185,10 @@ export class CaptureSubscriber implements EntitySubscriberInterface {
   }
 
   async beforeRemove(event: RemoveEvent<ObjectLiteral>): Promise<void> {
+    // With the statements attached, the DELETE itself tells.
+    if (this.statements === undefined) {
+      await this.removals.announced(event.queryRunner, changeOfEvent('delete', event))
+    }
     await this.#before('delete', event)
   }
 
@@ -187,6 +209,7 @@ export class CaptureSubscriber implements EntitySubscriberInterface {
   }
 
   async afterRemove(event: RemoveEvent<ObjectLiteral>): Promise<void> {
+    if (this.statements === undefined) await this.removals.done(event.queryRunner)
     await this.#after('delete', event)
   }
 
@@ -198,14 +221,81 @@ export class CaptureSubscriber implements EntitySubscriberInterface {
     await this.#after('restore', event)
   }
 
+  /** See {@link StatementSink}. Rows of a running `bulk` are its business, but not what they no longer refer to. */
+  interest(metadata: EntityMetadata): readonly Column[] | undefined {
+    const { cascade } = this.#options
+    const former = (this.#concerned.get(metadata) ?? []).flatMap((definition) =>
+      cascade.formerColumns(definition, metadata),
+    )
+    return this.#listening(metadata).length > 0 || former.length > 0 ? former : undefined
+  }
+
+  async beforeAutocommit(): Promise<void> {
+    const { onUnavailable, redisReady, checkRedis } = this.#options
+    if (onUnavailable === 'reject' && !redisReady()) await checkRedis()
+  }
+
+  /** @param lane - where the messages go when a transaction is open; without one, to the main lane */
+  async recorded(
+    queryRunner: QueryRunner,
+    changes: readonly RowChange[],
+    lane: Lane = 'main',
+  ): Promise<void> {
+    const messages = this.#messagesOf(changes)
+    if (!queryRunner.isTransactionActive) {
+      for (const [definition, ofRows] of messages) await this.#publishCommitted(definition, ofRows)
+      return
+    }
+    const transaction = this.transactionOf(queryRunner)
+    for (const [definition, ofRows] of messages) {
+      if (lane === 'bulk') await transaction.recordPage(definition, ofRows)
+      else for (const message of ofRows) transaction.note(definition, message)
+    }
+    if (transaction.closing) await this.#announced(transaction)
+  }
+
+  refuseUncaptured(kind: WriteKind, metadata: EntityMetadata): void {
+    for (const definition of this.#listening(metadata)) this.#options.uncaptured.refuse(kind, definition)
+  }
+
+  reportUncaptured(kind: WriteKind, metadata: EntityMetadata, site: CallSite): void {
+    for (const definition of this.#listening(metadata)) {
+      this.#options.uncaptured.report(kind, definition, site)
+    }
+  }
+
+  #messagesOf(changes: readonly RowChange[]): Map<StreamDefinition, Message[]> {
+    const { cascade } = this.#options
+    const messages = new Map<StreamDefinition, Message[]>()
+    for (const change of changes) {
+      for (const definition of this.#concerned.get(change.metadata) ?? []) {
+        const id = keyOf(definition.metadata, change.key)
+        if (id === undefined || !cascade.concerns(definition, change)) continue
+        const message = cascade.completed<Message>(definition, { id }, change)
+        if (message.before === undefined && isInBulkOf(definition)) continue
+        const ofDefinition = messages.get(definition) ?? []
+        messages.set(definition, ofDefinition)
+        ofDefinition.push(message)
+      }
+    }
+    return messages
+  }
+
+  #listening(metadata: EntityMetadata): readonly StreamDefinition[] {
+    return (this.#concerned.get(metadata) ?? []).filter((definition) => !isInBulkOf(definition))
+  }
+
   /** Announces rows whose key is known already, so that the delay message travels while the statement runs. */
   async #before(kind: WriteKind, event: WriteEvent): Promise<void> {
     const concerned = this.#concerned.get(event.metadata)
     if (concerned === undefined) return
     if (!event.queryRunner.isTransactionActive) await this.#beforeAutocommit(event)
+    const { cascade } = this.#options
+    const change = changeOfEvent(kind, event)
     for (const definition of concerned) {
-      const message = messageFor(definition, event)
-      if (message === undefined) this.#refuseUncaptured(kind, definition)
+      if (!cascade.concerns(definition, change)) continue
+      const message = cascade.completed(definition, messageFor(definition, event), change)
+      if (message === undefined) this.#withoutKey(kind, definition, 'refuse')
       // With a payload, the message is made of the entity as it is after the write.
       else if (event.queryRunner.isTransactionActive && definition.options.payload === undefined) {
         this.transactionOf(event.queryRunner).announce(definition, message)
@@ -214,29 +304,30 @@ export class CaptureSubscriber implements EntitySubscriberInterface {
   }
 
   /** Outside a transaction the row is committed when its `after` hook runs, so Redis is asked before the statement. */
-  async #beforeAutocommit(event: WriteEvent): Promise<void> {
-    const { onUnavailable, redisReady, checkRedis } = this.#options
-    if (onUnavailable === 'accept' || event.queryRunner.isTransactionActive || redisReady()) return
-    if (this.#concerned.has(event.metadata)) await checkRedis()
+  async #beforeAutocommit({ queryRunner, metadata }: WriteEvent): Promise<void> {
+    if (!queryRunner.isTransactionActive && this.#concerned.has(metadata)) await this.beforeAutocommit()
   }
 
   async #after(kind: WriteKind, event: WriteEvent): Promise<void> {
     const concerned = this.#concerned.get(event.metadata)
     if (concerned === undefined) return
+    const { cascade } = this.#options
+    const change = changeOfEvent(kind, event)
     for (const definition of concerned) {
-      const message = this.#messageAfter(definition, event)
-      if (message === undefined) this.#reportUncaptured(kind, definition)
+      if (!cascade.concerns(definition, change)) continue
+      const message = cascade.completed(definition, this.#messageAfter(definition, event), change)
+      if (message === undefined) this.#withoutKey(kind, definition, 'report')
       else if (event.queryRunner.isTransactionActive) {
         const transaction = this.transactionOf(event.queryRunner)
         transaction.record(definition, message)
         // A subscriber that saves in its own beforeTransactionCommit comes after ours.
         if (transaction.closing) await this.#announced(transaction)
-      } else await this.#publishCommitted(definition, message)
+      } else await this.#publishCommitted(definition, [message])
     }
   }
 
   /** What is committed already is published even when `payload()` fails for it. */
-  #messageAfter(definition: IndexDefinition, event: WriteEvent): Message | undefined {
+  #messageAfter(definition: StreamDefinition, event: WriteEvent): Message | undefined {
     try {
       return messageFor(definition, event)
     } catch (error) {
@@ -287,27 +378,25 @@ export class CaptureSubscriber implements EntitySubscriberInterface {
     this.#publishing.delete(publishing)
   }
 
-  async #publishCommitted(
-    definition: IndexDefinition,
-    message: { id: string; payload?: string },
-  ): Promise<void> {
+  async #publishCommitted(definition: StreamDefinition, messages: readonly Message[]): Promise<void> {
     const { writers, onUnavailable, describe, logger } = this.#options
     try {
-      await writers.get(definition)!.publish([message], 'main')
+      await writers.get(definition)!.publish(messages, 'main')
     } catch (error) {
       const cause = describe(error)
-      cause.message = `${definition.metadata.name} ${message.id} is written, but could not be queued for "${definition.name}": ${cause.message}; write inside a transaction to be safe, or call redstream.touch() for it`
+      const [first, ...others] = messages
+      const rows = `${definition.metadata.name} ${first?.id ?? ''}${others.length > 0 ? ` and ${others.length} more` : ''}`
+      cause.message = `${rows}: written, but could not be queued for "${definition.name}": ${cause.message}; write inside a transaction to be safe, or call redstream.touch() for it`
       if (onUnavailable === 'reject') throw cause
       logger.warn({ err: cause }, 'a change outside a transaction was not published')
     }
   }
 
-  #refuseUncaptured(kind: WriteKind, definition: IndexDefinition): void {
-    if (!isInBulkOf(definition)) this.#options.uncaptured.refuse(kind, definition)
-  }
-
-  #reportUncaptured(kind: WriteKind, definition: IndexDefinition): void {
-    if (!isInBulkOf(definition)) this.#options.uncaptured.report(kind, definition)
+  /** An event without the key of its row is a gap, unless its statement tells of the row. */
+  #withoutKey(kind: WriteKind, definition: StreamDefinition, then: 'refuse' | 'report'): void {
+    if (!isInBulkOf(definition) && !this.statements?.accountsFor(kind)) {
+      this.#options.uncaptured[then](kind, definition)
+    }
   }
 }
 

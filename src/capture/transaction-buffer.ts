@@ -5,13 +5,20 @@
  */
 export class TransactionBuffer<Owner, Change> {
   #frames: Map<Owner, Map<string, Change>>[] = [new Map()]
+  readonly #merge: (earlier: Change, later: Change) => Change
 
-  /** Notes a change of the row `key`; the last one of a row wins. */
+  /** @param merge - makes one change of two of the same row. Default: the later one */
+  constructor(merge: (earlier: Change, later: Change) => Change = (_, later) => later) {
+    this.#merge = merge
+  }
+
+  /** Notes a change of the row `key`. */
   add(owner: Owner, key: string, change: Change): void {
     const frame = this.#frames.at(-1)!
     const rows = frame.get(owner) ?? new Map<string, Change>()
     frame.set(owner, rows)
-    rows.set(key, change)
+    const earlier = rows.get(key)
+    rows.set(key, earlier === undefined ? change : this.#merge(earlier, change))
   }
 
   beginSavepoint(): void {

@@ -1,35 +1,45 @@
-import type { IndexDefinition } from '../indexed.ts'
-import type { Message } from '../streams/message.ts'
+import type { StreamDefinition } from '../indexed.ts'
+import { mergeMessages, type Message } from '../streams/message.ts'
 import type { DelayEntry, StreamWriter } from '../streams/stream-writer.ts'
 import { TransactionBuffer } from './transaction-buffer.ts'
 
-/** The writer of each indexed entity's stream. */
-export type Writers = ReadonlyMap<IndexDefinition, StreamWriter>
+/** The writer of each stream. */
+export type Writers = ReadonlyMap<StreamDefinition, StreamWriter>
 
-/** Delay entries of `bulk` calls, and for each call the keys that they stand for. */
-interface Adopted {
+/** Delay entries that the commit moves to the bulk lane, and the messages that they stand for. */
+interface ForBulkLane {
   readonly entries: DelayEntry[]
+  /** Of `bulk` calls: as far as they are remembered, which they learn while they run. */
   readonly keys: Set<ReadonlySet<string>>
+  /** Pages of messages as JSON: a million of them in some 20 MB. */
+  readonly pages: string[]
 }
 
 const flushEveryMs = 2
 
 /**
- * Moves the delay entries of a finished `bulk` to the bulk lane. When the Delayer was faster, because the write took
- * longer than the delay, consumers may have read the rows too early: then their keys are published again.
+ * So many rows of an entity, one batch of a consumer by default, may go before a user's own edit in the main lane. What a
+ * transaction changes beyond that goes to the bulk lane.
+ */
+export const mostInMainLane = 1_000
+
+/**
+ * Moves delay entries to the bulk lane. When the Delayer was faster, because the write took longer than the delay,
+ * consumers may have read the rows too early: then their messages are published again.
+ *
+ * @param messages - what the entries stand for, page by page
  */
 export async function moveOrPublish(
   writer: StreamWriter,
   entries: readonly DelayEntry[],
-  keys: readonly ReadonlySet<string>[],
+  messages: Iterable<readonly Message[]>,
 ): Promise<void> {
   const gone = await writer.move(entries, 'bulk')
-  if (gone === 0) return
-  for (const ofCall of keys)
-    await writer.publish(
-      Array.from(ofCall, (id) => ({ id })),
-      'bulk',
-    )
+  if (gone > 0) await publishPages(writer, messages)
+}
+
+async function publishPages(writer: StreamWriter, pages: Iterable<readonly Message[]>): Promise<void> {
+  for (const page of pages) await writer.publish(page, 'bulk')
 }
 
 /**
@@ -46,12 +56,12 @@ export class TransactionCapture {
   committing = false
   /** True when Redis did not take a delay message: then only the publish can bring the changes into the index. */
   unannounced = false
-  readonly buffer = new TransactionBuffer<IndexDefinition, Message>()
+  readonly buffer = new TransactionBuffer<StreamDefinition, Message>(mergeInTransaction)
   readonly #writers: Writers
-  readonly #announced = new Map<IndexDefinition, Set<string>>()
-  readonly #entries = new Map<IndexDefinition, DelayEntry[]>()
-  readonly #adopted = new Map<IndexDefinition, Adopted>()
-  readonly #toWrite = new Map<IndexDefinition, Message[]>()
+  readonly #announced = new Map<StreamDefinition, Set<string>>()
+  readonly #entries = new Map<StreamDefinition, DelayEntry[]>()
+  readonly #forBulkLane = new Map<StreamDefinition, ForBulkLane>()
+  readonly #toWrite = new Map<StreamDefinition, Message[]>()
   #writes: Promise<unknown>[] = []
   #lastFlush = -Infinity
 
@@ -59,12 +69,15 @@ export class TransactionCapture {
     this.#writers = writers
   }
 
-  /** A change that is about to happen or has happened: its delay message is written once per row and transaction. */
-  announce(definition: IndexDefinition, message: Message): void {
+  /** A change that is about to happen or has happened: its delay message is written once per row (and former keys) and transaction. */
+  announce(definition: StreamDefinition, message: Message): void {
     const known = this.#announced.get(definition) ?? new Set()
     this.#announced.set(definition, known)
-    if (known.has(message.id)) return
-    known.add(message.id)
+    // What a row no longer refers to must be in Redis too, also when it is known that the row changes.
+    const { id, before = [], places = [] } = message
+    const marks = [id, ...[...before, ...places].map((former) => `${id} ${former}`)]
+    if (marks.every((mark) => known.has(mark))) return
+    for (const mark of marks) known.add(mark)
     const waiting = this.#toWrite.get(definition)
     if (waiting !== undefined) {
       waiting.push(message)
@@ -75,9 +88,18 @@ export class TransactionCapture {
   }
 
   /** A change that the commit makes true. */
-  record(definition: IndexDefinition, message: Message): void {
+  record(definition: StreamDefinition, message: Message): void {
     this.announce(definition, message)
     this.buffer.add(definition, message.id, message)
+  }
+
+  /**
+   * A change that the commit makes true, told by its statement. An event may tell of it too, before or after, and only
+   * that one has the payload: so its delay message waits for it, at most until {@link announced}.
+   */
+  note(definition: StreamDefinition, message: Message): void {
+    this.buffer.add(definition, message.id, message)
+    if (definition.options.payload === undefined) this.announce(definition, message)
   }
 
   /**
@@ -85,15 +107,34 @@ export class TransactionCapture {
    *
    * @param keys - the rows that they stand for, as far as they are remembered
    */
-  adopt(definition: IndexDefinition, entries: readonly DelayEntry[], keys: ReadonlySet<string>): void {
-    const adopted = this.#adopted.get(definition) ?? { entries: [], keys: new Set() }
-    this.#adopted.set(definition, adopted)
+  adopt(definition: StreamDefinition, entries: readonly DelayEntry[], keys: ReadonlySet<string>): void {
+    const adopted = this.#bulkLaneOf(definition)
     for (const entry of entries) adopted.entries.push(entry)
     adopted.keys.add(keys)
   }
 
+  /**
+   * Changes of many rows that the commit makes true, a page at a time. Their delay messages are written at once, and the
+   * commit moves them to the bulk lane, so that neither this process' memory nor the main lane is filled with them. A
+   * savepoint that is rolled back does not take them back: its rows are read again as they are.
+   */
+  async recordPage(definition: StreamDefinition, messages: readonly Message[]): Promise<void> {
+    const { entries, pages } = this.#bulkLaneOf(definition)
+    pages.push(JSON.stringify(messages))
+    if (this.unannounced) return
+    const write = this.#writer(definition)
+      .delay(messages)
+      .then((written) => void entries.push(...written))
+    this.#keep(write)
+    // A failure is told by `announced`: whether it is one, the setting `onUnavailable` decides.
+    await write.catch(() => undefined)
+  }
+
   /** Resolves when Redis has every delay message. */
   async announced(): Promise<void> {
+    for (const [definition, rows] of this.buffer.changes()) {
+      for (const message of rows.values()) this.announce(definition, message)
+    }
     for (const definition of this.#toWrite.keys()) this.#flush(definition)
     await Promise.all(this.#writes)
   }
@@ -104,16 +145,18 @@ export class TransactionCapture {
     const changes = this.buffer.changes()
     const definitions = new Set([...changes.keys(), ...this.#entries.keys()])
     await Promise.all([
-      ...[...definitions].map((definition) =>
-        this.#writer(definition).publish(
-          [...(changes.get(definition)?.values() ?? [])],
-          'main',
-          keepDelayed ? [] : (this.#entries.get(definition) ?? []),
-        ),
-      ),
-      ...[...this.#adopted].map(([definition, { entries, keys }]) =>
-        moveOrPublish(this.#writer(definition), entries, [...keys]),
-      ),
+      ...[...definitions].map((definition) => {
+        const messages = [...(changes.get(definition)?.values() ?? [])]
+        const lane = messages.length > mostInMainLane ? 'bulk' : 'main'
+        const needless = keepDelayed ? [] : (this.#entries.get(definition) ?? [])
+        return this.#writer(definition).publish(messages, lane, needless)
+      }),
+      ...[...this.#forBulkLane].map(([definition, waiting]) => {
+        const writer = this.#writer(definition)
+        // What Redis did not take has no entry to move.
+        if (this.unannounced) return publishPages(writer, messagesIn(waiting))
+        return moveOrPublish(writer, waiting.entries, messagesIn(waiting))
+      }),
     ])
   }
 
@@ -121,7 +164,7 @@ export class TransactionCapture {
   async discard(): Promise<void> {
     this.#toWrite.clear()
     await Promise.allSettled(this.#writes)
-    const adopted = [...this.#adopted].map(([definition, { entries }]) => [definition, entries] as const)
+    const adopted = [...this.#forBulkLane].map(([definition, { entries }]) => [definition, entries] as const)
     await Promise.all(
       [...this.#entries, ...adopted].map(([definition, entries]) =>
         this.#writer(definition).discard(entries),
@@ -134,7 +177,7 @@ export class TransactionCapture {
    * a long transaction share one every few milliseconds, because each command costs the application as much time as
    * many ids.
    */
-  #scheduleFlush(definition: IndexDefinition): void {
+  #scheduleFlush(definition: StreamDefinition): void {
     const flush = (): void => this.#flush(definition)
     const now = performance.now()
     if (now - this.#lastFlush < flushEveryMs) setTimeout(flush, flushEveryMs)
@@ -142,7 +185,7 @@ export class TransactionCapture {
     this.#lastFlush = now
   }
 
-  #flush(definition: IndexDefinition): void {
+  #flush(definition: StreamDefinition): void {
     const messages = this.#toWrite.get(definition)
     if (messages === undefined) return
     this.#toWrite.delete(definition)
@@ -153,6 +196,10 @@ export class TransactionCapture {
         this.#entries.set(definition, entries)
         entries.push(...written)
       })
+    this.#keep(write)
+  }
+
+  #keep(write: Promise<void>): void {
     // Whoever awaits `announced` hears of the failure; until then it must not count as unhandled.
     write.catch(() => {
       this.unannounced = true
@@ -160,7 +207,27 @@ export class TransactionCapture {
     this.#writes.push(write)
   }
 
-  #writer(definition: IndexDefinition): StreamWriter {
+  #bulkLaneOf(definition: StreamDefinition): ForBulkLane {
+    const known = this.#forBulkLane.get(definition)
+    if (known !== undefined) return known
+    const made: ForBulkLane = { entries: [], keys: new Set(), pages: [] }
+    this.#forBulkLane.set(definition, made)
+    return made
+  }
+
+  #writer(definition: StreamDefinition): StreamWriter {
     return this.#writers.get(definition)!
   }
+}
+
+function* messagesIn({ keys, pages }: ForBulkLane): Generator<Message[]> {
+  for (const ofCall of keys) yield Array.from(ofCall, (id) => ({ id }))
+  for (const page of pages) yield JSON.parse(page) as Message[]
+}
+
+/** The statement of a write has no payload, and its event, which has it, may come first. */
+function mergeInTransaction(earlier: Message, later: Message): Message {
+  const merged = mergeMessages(earlier, later)
+  const { payload = earlier.payload } = merged
+  return payload === undefined ? merged : { ...merged, payload }
 }

@@ -1,13 +1,15 @@
 import { RedstreamError } from '../errors.ts'
-import type { IndexDefinition } from '../indexed.ts'
+import type { StreamDefinition } from '../indexed.ts'
 import type { Events } from '../runtime/events.ts'
 import type { Logger } from '../runtime/logger.ts'
+import type { WriteKind } from './changes.ts'
 
-export type WriteKind = 'insert' | 'update' | 'delete' | 'soft delete' | 'restore'
+/** A place in the user's code as `file:line:column`; undefined where the stack does not show it. */
+export type CallSite = string | undefined
 
 /**
- * Writes on indexed entities of which TypeORM does not tell the ids (`update(criteria)`, query builders, …): never
- * silently missed.
+ * Writes on entities that are followed, of which it cannot be known which rows they change (on a database without
+ * RETURNING: `update(criteria)`, query builders, …): never silently missed.
  */
 export class Uncaptured {
   readonly #mode: 'warn' | 'throw' | 'ignore'
@@ -26,16 +28,15 @@ export class Uncaptured {
    *
    * @throws RedstreamError ENTITY when the mode is `throw`
    */
-  refuse(kind: WriteKind, definition: IndexDefinition): void {
+  refuse(kind: WriteKind, definition: StreamDefinition): void {
     if (this.#mode === 'throw') throw new RedstreamError('ENTITY', describe(kind, definition, callSite()))
   }
 
   /** After the statement: tells it and warns once per place in the code. */
-  report(kind: WriteKind, definition: IndexDefinition): void {
+  report(kind: WriteKind, definition: StreamDefinition, site: CallSite = callSite()): void {
     const entity = definition.metadata.name
     this.#events.tell('uncaptured', { entity, index: definition.name, kind })
     if (this.#mode === 'ignore') return
-    const site = callSite()
     const place = `${entity} ${kind} ${site ?? ''}`
     if (this.#warned.has(place)) return
     this.#warned.add(place)
@@ -43,17 +44,18 @@ export class Uncaptured {
   }
 }
 
-function describe(kind: WriteKind, definition: IndexDefinition, site: string | undefined): string {
+function describe(kind: WriteKind, definition: StreamDefinition, site: CallSite): string {
   const { name } = definition.metadata
   return (
     `${name}: ${/^[aeiou]/.test(kind) ? 'an' : 'a'} ${kind} that names no ids${site === undefined ? '' : ` at ${site}`}, ` +
     `so the index "${definition.name}" does not learn which rows it changed; ` +
-    `wrap it: redstream.bulk(${name}, where, () => …), or use save/remove (setting uncaptured)`
+    `use redstream.update or redstream.delete, or wrap it: redstream.bulk(${name}, where, () => …); ` +
+    'where the database can return rows, the setting returning "on" is enough (setting uncaptured)'
   )
 }
 
-/** The place in the user's code that the current write came from, where the stack still shows it. */
-function callSite(): string | undefined {
+/** The place in the user's code that the current write came from. */
+export function callSite(): CallSite {
   const limit = Error.stackTraceLimit
   Error.stackTraceLimit = 50
   const stack = new Error().stack ?? ''

@@ -4,6 +4,7 @@ import { Command, Option as Flag } from 'commander'
 
 import { logLevels } from '../runtime/pino-logger.ts'
 import { addDeadLetters } from './commands/dead-letters.ts'
+import { addExplain } from './commands/explain.ts'
 import { addHealth } from './commands/health.ts'
 import { addInit } from './commands/init.ts'
 import { addStatus } from './commands/status.ts'
@@ -42,6 +43,7 @@ export function createProgram(finish: Finish): Command {
   addStatus(program, finish)
   addHealth(program, finish)
   addDeadLetters(program, finish)
+  addExplain(program, finish)
   return program
 }
 

@@ -1,6 +1,11 @@
+import type { Place } from '../place.ts'
+
 /** One document to write or to delete, with the version that decides which of two writers is right. */
 export interface Operation {
+  /** The row's key. */
   readonly id: string
+  /** Where its document is. Default: its `_id` is the row's key. */
+  readonly place?: Place
   /** The ticket, as text: it is written as it is and never becomes a floating-point number. */
   readonly version: string
   /** JSON text of the document; undefined deletes it. */
@@ -24,9 +29,10 @@ export interface BulkRequest {
  * The lines of an operation. `external_gte` lets a lower version never overwrite a higher one, for deletes too:
  * https://www.elastic.co/docs/reference/elasticsearch/rest-apis/document-apis, "Versioning".
  */
-export function bulkLines({ target, id, version, source }: TargetedOperation): string {
+export function bulkLines({ target, id, place, version, source }: TargetedOperation): string {
   const action = source === undefined ? 'delete' : 'index'
-  const header = `{"${action}":{"_index":${JSON.stringify(target)},"_id":${JSON.stringify(id)},"version":${version},"version_type":"external_gte"}}\n`
+  const routing = place?.routing === undefined ? '' : `,"routing":${JSON.stringify(place.routing)}`
+  const header = `{"${action}":{"_index":${JSON.stringify(target)},"_id":${JSON.stringify(place?.id ?? id)}${routing},"version":${version},"version_type":"external_gte"}}\n`
   return source === undefined ? header : `${header}${source}\n`
 }
 

@@ -2,6 +2,7 @@ import type { EntityMetadata } from 'typeorm'
 
 import { RedstreamError } from '../errors.ts'
 import type { IndexDefinition, Mappings } from '../indexed.ts'
+import { keyField } from '../place.ts'
 import { isRecord } from './canonical-json.ts'
 import { columnField } from './column-field.ts'
 import type { Field } from './column-field.ts'
@@ -20,13 +21,15 @@ interface RelationTarget {
  * named in `relations`, under the property names that the entity has, and the user's `mappings` over them.
  *
  * A field that the user gives replaces the derived one when its `type` is another, else its parameters are merged into
- * it; `nested` in place of the `object` of a relation keeps the derived fields below.
+ * it; `nested` in place of the `object` of a relation keeps the derived fields below. With an `id` of its own, a
+ * document has the row's key in a further field.
  *
  * @throws RedstreamError ENTITY when `relations` names one that does not exist
  */
 export function deriveMappings(definition: IndexDefinition): Mappings {
   const { metadata, options } = definition
   const derived = entityProperties(metadata, options.relations ?? {})
+  if (options.id !== undefined) derived[keyField] = { type: 'keyword' }
   const { properties, ...rest } = options.mappings ?? {}
   // Without `subobjects` a dot is a letter of the name, with it (the default) `a.b` is the field b of the object a.
   const given = rest['subobjects'] === false ? (properties ?? {}) : expandDots(properties ?? {})

@@ -25,7 +25,7 @@ const example = `
 
   export default defineConfig({ dataSource, redis: 'redis://localhost:6379', elasticsearch: 'http://localhost:9200' })`
 
-const otherKeys = ['dataSource', 'redis', 'elasticsearch']
+const otherKeys = ['dataSource', 'redis', 'elasticsearch', 'services']
 
 /** What {@link loadConfig} needs to know. */
 export interface LoadOptions {
@@ -56,14 +56,15 @@ export async function loadConfig(options: LoadOptions = {}): Promise<LoadedConfi
   // The file gets the very modules that the command line runs, whichever copy stands beside the application.
   const loader = createLoader(file, { redstream: await import('../index.ts') })
   const config = await importing(name, async () => configOf(await loader.import(file), name))
-  const { dataSource: given, redis, elasticsearch, ...input } = config
+  const { dataSource: given, redis, elasticsearch, services, ...input } = config
   // A promise that fails while something else is found to be wrong must not end the process.
   if (given instanceof Promise) given.catch(() => undefined)
   const { settings, origins } = resolveSettings({ flags, file: { name, settings: input, otherKeys }, env })
+  checkServices(services, name)
   const connections = resolveConnections({ redis, elasticsearch }, env, name)
   const dataSource = await importing(name, async () => dataSourceOf(given, name))
   await importing(name, () => loadNamedFiles(dataSource, (entity) => loader.import(entity)))
-  return { dataSource, settings, origins, ...connections }
+  return { dataSource, settings, origins, services, ...connections }
 }
 
 /**
@@ -120,6 +121,15 @@ async function dataSourceOf(given: unknown, name: string): Promise<DataSource> {
   throw new RedstreamError(
     'CONFIG',
     `dataSource in ${name} ${found}; give a DataSource, or a function that returns one`,
+  )
+}
+
+function checkServices(services: unknown, name: string): void {
+  if (services === undefined || typeof services === 'function') return
+  if (typeof services === 'object' && services !== null && !Array.isArray(services)) return
+  throw new RedstreamError(
+    'CONFIG',
+    `services in ${name} is ${kindOf(services)}; give an object, or a function that returns one`,
   )
 }
 

@@ -42,8 +42,15 @@ export interface SettingsInput {
   deadLetterCap?: number | undefined
   /** When Redis does not accept the delay message of a write: fail the write, or log a warning. Default: `'reject'`. */
   onUnavailable?: 'reject' | 'accept' | undefined
-  /** On a write that names no ids (update with criteria, query builder). Default: `'warn'`. */
+  /** On a write of which it cannot be known which rows it changes. Default: `'warn'`. */
   uncaptured?: 'warn' | 'throw' | 'ignore' | undefined
+  /** Wrap TypeORM's query builders, so that every statement says which rows it changed. Default: `'on'`. */
+  returning?: 'on' | 'off' | undefined
+  /**
+   * A statement of a query builder outside a transaction: give it one of its own, so that a crash loses nothing, or
+   * publish its changes when it is done. Default: `'wrap'`.
+   */
+  outsideTransaction?: 'wrap' | 'publish' | undefined
   /** Longest wait for an answer of Redis, in ms or as text. Default: `'5s'`. */
   redisTimeout?: string | number | undefined
   /** Longest wait for an answer of Elasticsearch, in ms or as text. Default: `'30s'`. */

@@ -1,5 +1,6 @@
 import type { DataSource } from 'typeorm'
 
+import type { Services } from '../indexed.ts'
 import type { RedisConnection } from '../streams/connection.ts'
 import type { ElasticsearchConnection } from '../sync/pipeline.ts'
 import type { SettingsInput } from './config-schema.ts'
@@ -12,6 +13,11 @@ export interface RedstreamConfig extends SettingsInput {
   redis?: RedisConnection | undefined
   /** Default: the environment's `ELASTICSEARCH_URL`. */
   elasticsearch?: ElasticsearchConnection | undefined
+  /**
+   * What `document()` finds in its context as `services`, or a function that makes it: called once, when a consumer has
+   * its first batch. Default: none.
+   */
+  services?: Services | (() => Services | Promise<Services>) | undefined
 }
 
 /**

@@ -142,7 +142,7 @@ export const options = {
     min: 1,
     max: 10_000,
     usedBy: ['application', 'consumer'],
-    meaning: 'Messages that a consumer reads at once.',
+    meaning: 'Messages that a consumer reads at once; from the bulk lane at most 250.',
   },
   concurrency: {
     key: 'concurrency',
@@ -224,8 +224,31 @@ export const options = {
     choices: ['warn', 'throw', 'ignore'],
     default: 'warn',
     usedBy: ['application'],
-    meaning: 'What happens on a write that names no ids (update with criteria, query builder).',
+    meaning:
+      'What happens on a write of which it cannot be known which rows it changes (on a database without RETURNING: update with criteria, query builder).',
     danger: 'With "warn" and "ignore" the write itself is not indexed; wrap it in bulk.',
+  },
+  returning: {
+    key: 'returning',
+    env: 'REDSTREAM_RETURNING',
+    kind: 'choice',
+    choices: ['on', 'off'],
+    default: 'on',
+    usedBy: ['application'],
+    meaning:
+      'Whether TypeORM’s query builders are wrapped, so that every update, delete and insert returns the keys of the rows it changed (RETURNING), or names them by its criteria.',
+    danger: 'With "off", writes by criteria are handled as `uncaptured` says.',
+  },
+  outsideTransaction: {
+    key: 'outsideTransaction',
+    env: 'REDSTREAM_OUTSIDE_TRANSACTION',
+    kind: 'choice',
+    choices: ['wrap', 'publish'],
+    default: 'wrap',
+    usedBy: ['application'],
+    meaning:
+      'What happens to a statement of a query builder outside a transaction: "wrap" gives it one of its own, so that a crash at any moment loses nothing, "publish" publishes when it is done (needs returning "on").',
+    danger: 'With "publish", a crash in the instant after the statement loses its changes.',
   },
   redisTimeoutMs: {
     key: 'redisTimeout',

@@ -10,6 +10,7 @@ const needs = {
   index: 'Elasticsearch',
   bury: 'room among the dead letters',
   handle: 'its handler',
+  queue: 'Redis',
 } as const satisfies Record<string, string>
 
 /** A step of a worker's work. */

@@ -36,8 +36,12 @@ export interface Settings {
   readonly deadLetterCap: number
   /** What a write does when Redis does not accept its delay message: `reject` rolls it back, `accept` logs a warning. */
   readonly onUnavailable: 'reject' | 'accept'
-  /** What a write does that carries no ids (`update(criteria)`, QueryBuilder): warn, throw or ignore. */
+  /** What a write does of which the rows cannot be known: warn, throw or ignore. */
   readonly uncaptured: 'warn' | 'throw' | 'ignore'
+  /** Whether TypeORM's query builders are wrapped, so that statements say which rows they changed. Default: on. */
+  readonly returning: 'on' | 'off'
+  /** Whether a statement outside a transaction gets one of its own, or is published when it is done. Default: wrap. */
+  readonly outsideTransaction: 'wrap' | 'publish'
   /** Longest wait for an answer of Redis, so that a hook never holds a transaction for ever. Default: 5 s. */
   readonly redisTimeoutMs: number
   /** Longest wait for an answer of Elasticsearch. Default: 30 s. */

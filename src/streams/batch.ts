@@ -1,6 +1,6 @@
 import type { Activity } from '../runtime/progress.ts'
 import type { Lane, Partition } from './keys.ts'
-import { decodeMessages, type Message } from './message.ts'
+import { decodeMessages, mergeMessages, type Message } from './message.ts'
 import type { Entry } from './replies.ts'
 
 /** What a consumer group's handler is given: the messages of some entries, each row once. */
@@ -11,6 +11,8 @@ export interface Batch {
   readonly ids: readonly string[]
   /** The latest message of each row, with its payload if it has one. */
   readonly messages: readonly Message[]
+  /** The stream's entries that hold them. */
+  readonly entries: readonly Entry[]
   readonly partition: Partition
   readonly lane: Lane
   /** How often its entries were delivered, with this time: more than once when a member died, or lost a reply. */
@@ -44,13 +46,14 @@ export interface Resolution {
 
 export type BatchHandler = (batch: Batch) => Promise<BatchResult | void>
 
-/** Drops duplicate rows; the last message of a row wins. */
+/** Drops duplicate rows; the last message of a row wins, see {@link mergeMessages}. */
 export function latestMessages(entries: readonly Entry[]): Message[] {
   const latest = new Map<string, Message>()
   for (const entry of entries) {
     for (const message of decodeMessages(entry.fields)) {
+      const earlier = latest.get(message.id)
       latest.delete(message.id)
-      latest.set(message.id, message)
+      latest.set(message.id, earlier === undefined ? message : mergeMessages(earlier, message))
     }
   }
   return [...latest.values()]

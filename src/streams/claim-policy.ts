@@ -76,3 +76,25 @@ export function nextClaim(entries: readonly PendingEntry[], batchSize: number): 
 export function laneOfTurn(turn: number): 'main' | 'bulk' {
   return turn % 8 === 7 ? 'bulk' : 'main'
 }
+
+/**
+ * Whether a consumer may read the bulk lane. It keeps one place for the main lane, if it has several: with large
+ * batches of the bulk lane in all of them, a single change would wait until one is done.
+ *
+ * @param bulk - batches of the bulk lane in flight
+ * @param places - batches that may be in flight
+ */
+export function mayReadBulk(bulk: number, places: number): boolean {
+  return bulk < Math.max(1, places - 1)
+}
+
+/** Measured with `bench/cascade.ts`: a quarter of the wait of a single change, and no fewer documents per second. */
+const largestBulkBatch = 250
+
+/**
+ * How many entries to read at once. Batches of the bulk lane are smaller, because a single change waits for processor
+ * and Elasticsearch behind those in flight.
+ */
+export function entriesPerRead(from: readonly ('main' | 'bulk')[], batchSize: number): number {
+  return from.includes('bulk') ? Math.min(batchSize, largestBulkBatch) : batchSize
+}

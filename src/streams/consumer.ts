@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 
-import { Backoff } from '../runtime/backoff.ts'
+import { Backoff, pause } from '../runtime/backoff.ts'
 import { Progress, type Activity } from '../runtime/progress.ts'
 import type { Worker } from '../runtime/worker.ts'
 import {
@@ -10,9 +10,11 @@ import {
   type BatchResult,
   type Resolution,
 } from './batch.ts'
+import { mayReadBulk } from './claim-policy.ts'
 import { GroupMember, type Delivery, type GroupMemberOptions } from './group-member.ts'
 import { Heartbeat } from './heartbeat.ts'
 import type { Isolation } from './isolation.ts'
+import type { Lane } from './keys.ts'
 import { isLeave } from './message.ts'
 import type { Entry } from './replies.ts'
 
@@ -23,6 +25,9 @@ export interface ConsumerOptions extends GroupMemberOptions {
   /** The same for all Consumers of the process. */
   readonly isolation: Isolation
 }
+
+/** Pause between two looks at the main lane while the bulk lane has all of its places. */
+const mainAloneMs = 10
 
 /** A delivery in flight. */
 interface Work {
@@ -76,7 +81,7 @@ export class Consumer implements Worker {
   async run(signal: AbortSignal): Promise<void> {
     const { concurrency, takeOverAfterMs, logger } = this.#options
     setMaxListeners(0, signal)
-    const inFlight = new Set<Promise<void>>()
+    const inFlight = new Map<Promise<void>, Lane>()
     const backoff = new Backoff()
     const loop = this.progress.begin('read')
     let member: GroupMember | undefined
@@ -86,7 +91,7 @@ export class Consumer implements Worker {
         if (inFlight.size >= concurrency) {
           // The batches tell how they get on.
           loop.rests()
-          await Promise.race(inFlight)
+          await Promise.race(inFlight.keys())
           continue
         }
         loop.begins('read')
@@ -97,12 +102,18 @@ export class Consumer implements Worker {
           // When there was something, there may be more.
           if (delivery === undefined) lookedForDead = performance.now()
         }
-        delivery ??= await member.read(true)
+        const bulk = [...inFlight.values()].filter((lane) => lane === 'bulk').length
+        const both = mayReadBulk(bulk, concurrency)
+        delivery ??= await (both ? member.read(true) : member.read(false, ['main']))
         loop.advanced()
-        if (delivery === undefined) continue
+        if (delivery === undefined) {
+          // Not a read that blocks: the bulk lane is to be read again as soon as one of its batches is done.
+          if (!both) await Promise.race([...inFlight.keys(), pause(mainAloneMs, signal)])
+          continue
+        }
         if (delivery.entries.some(({ fields }) => isLeave(fields))) lookedForDead = -Infinity
         const work = this.#work(member, delivery, signal).finally(() => inFlight.delete(work))
-        inFlight.add(work)
+        inFlight.set(work, delivery.lane)
         backoff.reset()
       } catch (error) {
         // Told to stop while Redis could not be reached.
@@ -114,7 +125,7 @@ export class Consumer implements Worker {
       }
     }
     loop.rests()
-    await Promise.all(inFlight)
+    await Promise.all(inFlight.keys())
     await member?.leave()
     loop.ends()
   }
@@ -174,7 +185,8 @@ export class Consumer implements Worker {
       activity.rests()
       const result = await isolation.run(async () => {
         activity.begins('handle')
-        return handler({ stream, group, ids, messages, partition, lane, deliveries, alone, signal, activity })
+        const rows = { stream, group, ids, messages, entries, partition, lane }
+        return handler({ ...rows, deliveries, alone, signal, activity })
       }, alone)
       return result ?? {}
     } catch (error) {

@@ -3,6 +3,7 @@ import type { Logger } from '../runtime/logger.ts'
 import type { Activity } from '../runtime/progress.ts'
 import type { Resolution } from './batch.ts'
 import {
+  entriesPerRead,
   laneOfTurn,
   mayClaim,
   membersToSearch,
@@ -79,18 +80,18 @@ export class GroupMember {
   /**
    * The next entries that no member has read; undefined when there are none. With `wait`, up to 500 ms for some to
    * arrive, and longer while Redis cannot be reached. The bulk lane is read when the main lane is empty, and every
-   * eighth time.
+   * eighth time, unless there is only the main lane to read `from`.
    */
-  async read(wait: boolean): Promise<Delivery | undefined> {
+  async read(wait: boolean, from: readonly Lane[] = lanes): Promise<Delivery | undefined> {
     const held = this.#read.shift()
     if (held !== undefined) return held
     const first = laneOfTurn(this.#turn++)
     try {
-      for (const lane of [first, ...lanes.filter((other) => other !== first)]) {
+      for (const lane of from.toSorted((a, b) => Number(b === first) - Number(a === first))) {
         this.#read.push(...(await this.#readGroup([lane], false)))
         if (this.#read.length > 0) return this.#read.shift()
       }
-      if (wait) this.#read.push(...(await this.#readGroup(lanes, true)))
+      if (wait) this.#read.push(...(await this.#readGroup(from, true)))
     } catch (error) {
       await this.#repairGroup(error)
     }
@@ -166,6 +167,7 @@ export class GroupMember {
 
   async #readGroup(from: readonly Lane[], wait: boolean): Promise<Delivery[]> {
     const { partition, group, batchSize } = this.#options
+    const count = entriesPerRead(from, batchSize)
     const keys = from.map((lane) => partition.keys[lane])
     const ids = from.map(() => '>')
     const me = this.#heartbeat.member
@@ -175,14 +177,14 @@ export class GroupMember {
           group,
           me,
           'COUNT',
-          batchSize,
+          count,
           'BLOCK',
           blockMs,
           'STREAMS',
           ...keys,
           ...ids,
         )
-      : this.#reader.xreadgroup('GROUP', group, me, 'COUNT', batchSize, 'STREAMS', ...keys, ...ids)
+      : this.#reader.xreadgroup('GROUP', group, me, 'COUNT', count, 'STREAMS', ...keys, ...ids)
     const read = parseRead(await this.#unlessEnded(reply))
     return from.flatMap((lane) => {
       const entries = read.get(partition.keys[lane]) ?? []

@@ -27,6 +27,8 @@ export interface PartitionKeys {
   readonly deadLetters: string
   /** Hash: consumer group of the user's → when it was last served, in ms of Redis' clock. */
   readonly groups: string
+  /** Hash: fan-out of the group "cascade" → how far it is, as JSON. */
+  readonly fanOuts: string
 }
 
 /** The two lanes of a stream that consumer groups read. */
@@ -52,6 +54,7 @@ export function partitionsOf(namespace: string, stream: string, count: number): 
         targets: `${base}:targets`,
         deadLetters: `${base}:dead-letters`,
         groups: `${base}:groups`,
+        fanOuts: `${base}:fan-outs`,
       },
     }
   })

@@ -1,9 +1,10 @@
 import type { DataSource } from 'typeorm'
 
-import type { IndexDefinition } from '../indexed.ts'
+import type { IndexDefinition, Services } from '../indexed.ts'
 import type { Operation, TargetedOperation } from '../indexing/bulk-request.ts'
 import { BulkWriter, type BulkWriterOptions, type Outcome } from '../indexing/bulk-writer.ts'
 import { currentTargets } from '../indexing/index-schema.ts'
+import { isMovable } from '../place.ts'
 import type { Events, IndexStage } from '../runtime/events.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Activity } from '../runtime/progress.ts'
@@ -11,9 +12,10 @@ import type { Batch } from '../streams/batch.ts'
 import type { Burial } from '../streams/dead-letters.ts'
 import type { RedisClient } from '../streams/scripts.ts'
 import { retryOfConflicts } from './conflicts.ts'
-import { buildDocument } from './document.ts'
+import { buildDocument, inContext } from './document.ts'
 import { loadRows } from './document-loader.ts'
 import { buildOperations } from './operations.ts'
+import { Placement } from './placement.ts'
 import { Stages } from './stages.ts'
 import { takeTicket, type Ticket } from './ticket.ts'
 
@@ -21,6 +23,8 @@ export interface AttemptOptions extends BulkWriterOptions {
   readonly dataSource: DataSource
   readonly redis: RedisClient
   readonly definition: IndexDefinition
+  /** What `document()` finds in its context. */
+  readonly services: () => Promise<Services>
   /** A batch whose ticket is older is read again, never sent. */
   readonly ticketMaxAgeMs: number
   readonly events?: Events | undefined
@@ -53,6 +57,8 @@ export class Attempts {
   readonly #options: AttemptOptions
   readonly #writer: BulkWriter
   readonly #document: ReturnType<typeof buildDocument>
+  /** Undefined where a document's place is its row's key. */
+  readonly #placement: Placement | undefined
   /** The batches whose requests are sent, or wait for their turn. */
   readonly #sending = new Set<Activity>()
 
@@ -63,24 +69,29 @@ export class Attempts {
       received: (reception, window) => options.events?.tell('answered', { stream, reception, window }),
       answered: (outcomes) => this.#answered(outcomes),
     })
-    this.#document = buildDocument(options.definition)
+    const { client, dataSource, definition } = options
+    this.#document = buildDocument(definition)
+    if (isMovable(definition)) this.#placement = new Placement(client, dataSource, definition)
   }
 
   /** Tries rows of a batch. Rejects when nothing could be done for any: database or Redis away, no index. */
   async attempt(batch: Batch, ids: readonly string[]): Promise<AttemptResult> {
-    const { dataSource, definition, ticketMaxAgeMs, logger } = this.#options
+    const { dataSource, definition, services, ticketMaxAgeMs, logger } = this.#options
     const stages = new Stages(batch.activity)
     stages.begins('ticket')
     const ticket = await this.#ticket(batch)
     stages.begins('load')
     const rows = await loadRows(definition, ids, dataSource)
     stages.begins('build')
-    const { operations, burials, late } = await buildOperations(ids, rows, {
-      version: ticket.version,
-      document: this.#document,
-      withinMs: ticketMaxAgeMs - ticket.ageMs(),
-      ticketMaxAgeMs,
-    })
+    const { operations, burials, late } = await inContext(dataSource, await services(), (context) =>
+      buildOperations(ids, rows, {
+        definition,
+        version: ticket.version,
+        document: (row) => this.#document(row, context),
+        withinMs: ticketMaxAgeMs - ticket.ageMs(),
+        ticketMaxAgeMs,
+      }),
+    )
     if (late.length > 0) {
       logger.warn(
         { index: definition.name, documents: late.length },
@@ -89,8 +100,10 @@ export class Attempts {
       )
     }
     stages.begins('index')
-    const outcomes = await this.#send(batch, operations, ticket)
-    const retry = new Set<string>(late)
+    const placement = this.#placement
+    const complete = await placement?.complete(ticket.targets, operations, batch.messages)
+    const outcomes = await this.#send(batch, complete ?? operations, ticket)
+    const retry = new Set<string>([...late, ...((await placement?.moved(outcomes)) ?? [])])
     const conflicts: TargetedOperation[] = []
     for (const outcome of outcomes) {
       const { fate, operation } = outcome

@@ -2,6 +2,7 @@ import type { Client } from '@elastic/elasticsearch'
 import { z } from 'zod'
 
 import type { TargetedOperation } from '../indexing/bulk-request.ts'
+import type { Place } from '../place.ts'
 import type { Events } from '../runtime/events.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Partition } from '../streams/keys.ts'
@@ -34,24 +35,25 @@ export function judgeConflict(
 }
 
 const mgetSchema = z.object({
-  docs: z.array(
-    z.object({ _id: z.string(), _version: z.number().optional(), error: z.unknown().optional() }),
-  ),
+  docs: z.array(z.object({ _version: z.number().optional(), error: z.unknown().optional() })),
 })
 
-/** The versions that an index holds of some documents, in real time; those without a document are missing in the map. */
+/** The versions that an index holds of the documents of some operations, in their order; undefined where there is none. */
 export async function storedVersions(
   client: Client,
   target: string,
-  ids: readonly string[],
-): Promise<Map<string, number>> {
-  const { docs } = mgetSchema.parse(await client.mget({ index: target, ids: [...ids], _source: false }))
-  const versions = new Map<string, number>()
-  for (const { _id, _version, error } of docs) {
-    if (error !== undefined) throw new Error(`Elasticsearch could not read document ${_id} of ${target}`)
-    if (_version !== undefined) versions.set(_id, _version)
-  }
-  return versions
+  operations: readonly Pick<TargetedOperation, 'id' | 'place'>[],
+): Promise<(number | undefined)[]> {
+  const docs = operations.map(({ id, place = { id } }) => ({ _id: place.id, ...routingOf(place) }))
+  const answer = mgetSchema.parse(await client.mget({ index: target, docs, _source: false }))
+  return answer.docs.map(({ _version, error }, i) => {
+    if (error === undefined) return _version
+    throw new Error(`Elasticsearch could not read document ${docs[i]?._id} of ${target}`)
+  })
+}
+
+function routingOf({ routing }: Place): { routing?: string } {
+  return routing === undefined ? {} : { routing }
 }
 
 /** Where conflicts are looked into. */
@@ -71,9 +73,8 @@ export async function retryOfConflicts(
   if (conflicts.length === 0) return []
   const looks: { operation: TargetedOperation; stored: number | undefined }[] = []
   for (const [target, operations] of Map.groupBy(conflicts, (operation) => operation.target)) {
-    const ids = operations.map(({ id }) => id)
-    const versions = await storedVersions(client, target, ids)
-    for (const operation of operations) looks.push({ operation, stored: versions.get(operation.id) })
+    const versions = await storedVersions(client, target, operations)
+    operations.forEach((operation, i) => looks.push({ operation, stored: versions[i] }))
   }
   // After the look: a version that somebody wrote while it was under way must be below it too.
   const fresh = await takeTicket(redis, partition)

@@ -1,5 +1,6 @@
 import type { DataSource, ObjectLiteral, QueryRunner } from 'typeorm'
 
+import type { KeyValues } from '../capture/key-condition.ts'
 import type { RowKey } from '../capture/row-key.ts'
 import { isRedstreamError } from '../errors.ts'
 import type { IndexDefinition } from '../indexed.ts'
@@ -7,17 +8,10 @@ import { afterLoad } from './loading/after-load.ts'
 import { Hydration, identityOf, type Loaded, setRelation } from './loading/hydration.ts'
 import { keyOfValues, valuesOfKey } from './loading/key-values.ts'
 import { type Branch, planShape, type Shape } from './loading/load-plan.ts'
-import {
-  type KeyValues,
-  parentNames,
-  readChildren,
-  readPairs,
-  readRows,
-  targetNames,
-} from './loading/queries.ts'
+import { parentNames, readChildren, readPairs, readRows, targetNames } from './loading/queries.ts'
 import { relationTree } from './relation-tree.ts'
 
-/** What {@link loadRows} found. A key in neither map has no row (or a soft-deleted one). */
+/** What {@link loadRows} found. A key in neither map has no row (or a soft-deleted one, without `withDeleted`). */
 export interface LoadedRows<E extends ObjectLiteral = ObjectLiteral> {
   /**
    * By the key that the row has in the database. Where the database takes several texts for the same value (a
@@ -33,7 +27,7 @@ export interface LoadedRows<E extends ObjectLiteral = ObjectLiteral> {
  * Reads rows by their keys, with the relations that the definition names, from the primary database (never a
  * replica): one query for the rows with their to-one relations joined, and for each to-many relation one query (two
  * if it is many-to-many) for the whole batch, at any depth. Shared targets are the same object. `eager` relations are
- * loaded only if named.
+ * loaded only if named, soft-deleted rows and targets only with `withDeleted`.
  *
  * @throws RedstreamError DATABASE when the database cannot be reached or refuses a query; ENTITY when a relation does
  *   not exist
@@ -67,7 +61,11 @@ const shapes = new WeakMap<IndexDefinition, Shape>()
 
 function shapeOf(definition: IndexDefinition): Shape {
   let shape = shapes.get(definition)
-  if (!shape) shapes.set(definition, (shape = planShape(definition.metadata, relationTree(definition))))
+  if (!shape) {
+    const { metadata, options } = definition
+    shape = planShape(metadata, relationTree(definition), options.withDeleted === true)
+    shapes.set(definition, shape)
+  }
   return shape
 }
 

@@ -1,7 +1,7 @@
-import type { EntityMetadata, ObjectLiteral } from 'typeorm'
+import type { DataSource, EntityMetadata, ObjectLiteral } from 'typeorm'
 
 import { RedstreamError } from '../errors.ts'
-import type { DocumentBody, IndexDefinition } from '../indexed.ts'
+import type { DocumentBody, DocumentContext, IndexDefinition, Services } from '../indexed.ts'
 import { type RelationNode, relationTree } from './relation-tree.ts'
 
 /** Writes one property of an entity into its document. */
@@ -32,19 +32,34 @@ export function defaultDocument<E extends ObjectLiteral>(
  */
 export function buildDocument<E extends ObjectLiteral>(
   definition: IndexDefinition<E>,
-): (entity: E) => Promise<DocumentBody | undefined> {
+): (entity: E, context: DocumentContext) => Promise<DocumentBody | undefined> {
   const { when, document } = definition.options
   const make = document ?? defaultDocument(definition)
   const { name } = definition.metadata
-  return async (entity) => {
+  return async (entity, context) => {
     if (when && !decision(when(entity), name)) return undefined
-    const body: unknown = await make(entity)
+    const body: unknown = await make(entity, context)
     if (!isPlainObject(body))
       throw new RedstreamError(
         'ENTITY',
         `The document of ${name} must be a plain object, but document() gave ${kind(body)}`,
       )
     return body
+  }
+}
+
+/** Makes the documents of one batch with the context that they share. */
+export async function inContext<T>(
+  dataSource: DataSource,
+  services: Services,
+  make: (context: DocumentContext) => Promise<T>,
+): Promise<T> {
+  // It takes a connection only when somebody queries. Never a replica's: that row may be older than the ticket.
+  const queryRunner = dataSource.createQueryRunner('master')
+  try {
+    return await make({ manager: queryRunner.manager, services, cache: new Map() })
+  } finally {
+    await queryRunner.release()
   }
 }
 

@@ -1,8 +1,10 @@
 import { keyProblem } from '../capture/row-key.ts'
-import type { DocumentBody } from '../indexed.ts'
+import type { DocumentBody, IndexDefinition } from '../indexed.ts'
 import type { Operation } from '../indexing/bulk-request.ts'
+import { isMovable, keyField, placeOf, type Place } from '../place.ts'
 import type { Burial } from '../streams/dead-letters.ts'
 import type { LoadedRows } from './document-loader.ts'
+import { failureReason } from './failure-reason.ts'
 
 /** What a batch writes, and what it cannot write. */
 export interface BuiltBatch {
@@ -15,6 +17,7 @@ export interface BuiltBatch {
 
 /** What is the same for all rows of a batch. */
 export interface Build {
+  readonly definition: IndexDefinition
   readonly version: string
   /** Makes the document of a row; undefined when it has none. */
   readonly document: (row: object) => Promise<DocumentBody | undefined>
@@ -35,19 +38,20 @@ export interface Build {
 export async function buildOperations(
   ids: readonly string[],
   { rows, invalid }: LoadedRows,
-  { version, document, withinMs, ticketMaxAgeMs }: Build,
+  { definition, version, document, withinMs, ticketMaxAgeMs }: Build,
 ): Promise<BuiltBatch> {
   const built: BuiltBatch = { operations: [], burials: new Map(), late: [] }
   if (withinMs < ticketMaxAgeMs / 2) {
     built.late.push(...ids)
     return built
   }
+  const movable = isMovable(definition)
   const half = timer(withinMs / 2)
   const whole = timer(withinMs)
   let made = 0
   try {
     for (const id of new Set([...ids, ...rows.keys()])) {
-      const problem = keyProblem(id)
+      const problem = movable ? undefined : keyProblem(id)
       const failure = invalid.get(id)
       if (problem !== undefined || failure !== undefined) {
         const type = problem === undefined ? 'unreadable_row' : 'invalid_key'
@@ -59,6 +63,11 @@ export async function buildOperations(
         built.operations.push({ id, version, source: undefined })
         continue
       }
+      const place = movable ? placeOrProblem(definition, id, row) : undefined
+      if (typeof place === 'string') {
+        built.burials.set(id, { id, type: 'invalid_key', reason: place })
+        continue
+      }
       const limit = made === 0 ? whole : half
       if (limit.isOver()) {
         built.late.push(id)
@@ -66,12 +75,17 @@ export async function buildOperations(
       }
       try {
         const body = await Promise.race([document(row), limit.over])
-        if (body !== timeIsOver) built.operations.push({ id, version, source: body && textOf(body) })
-        else if (made === 0) throw new Error(tooLong(withinMs))
+        if (body !== timeIsOver) {
+          const source =
+            body && textOf(definition.options.id === undefined ? body : { ...body, [keyField]: id })
+          built.operations.push(
+            place === undefined ? { id, version, source } : { id, place, version, source },
+          )
+        } else if (made === 0) throw new Error(tooLong(withinMs))
         else built.late.push(id)
       } catch (error) {
         // The user's document() failed for this row: its neighbours are not concerned.
-        const reason = error instanceof Error ? error.message : String(error)
+        const reason = failureReason(error, definition)
         built.burials.set(id, { id, type: 'document_failed', reason })
       }
       made += 1
@@ -81,6 +95,15 @@ export async function buildOperations(
     whole.clear()
   }
   return built
+}
+
+/** Where the document goes, or why it cannot go there. */
+function placeOrProblem(definition: IndexDefinition, id: string, row: object): Place | string {
+  try {
+    return placeOf(definition, id, row)
+  } catch (error) {
+    return failureReason(error, definition)
+  }
 }
 
 function textOf(body: DocumentBody): string {

@@ -1,15 +1,19 @@
 import type { Client, ClientOptions } from '@elastic/elasticsearch'
 import type { DataSource } from 'typeorm'
 
+import { Cascader } from '../cascade/cascader.ts'
+import { explainPaths, pathsNamed, type ExplainedPath } from '../cascade/explain.ts'
+import { cascadeGroup } from '../cascade/streams.ts'
 import { resolveDefinitions } from '../definitions.ts'
 import { RedstreamError, isRedstreamError } from '../errors.ts'
-import type { IndexDefinition } from '../indexed.ts'
+import type { Services } from '../indexed.ts'
 import { checkElasticsearch, connectElasticsearch } from '../indexing/elasticsearch-connection.ts'
 import { currentTargets, initIndexes, type InitReport } from '../indexing/index-schema.ts'
 import { Events } from '../runtime/events.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Settings } from '../runtime/settings.ts'
 import type { Worker, WorkerKind } from '../runtime/worker.ts'
+import type { BatchHandler } from '../streams/batch.ts'
 import { RedisConnections, type RedisConnection } from '../streams/connection.ts'
 import { Consumer } from '../streams/consumer.ts'
 import { Delayer } from '../streams/delayer.ts'
@@ -17,12 +21,13 @@ import { deadLetters, discardLetters, type DeadLetter, type LetterFilter } from 
 import { createGroup } from '../streams/group-member.ts'
 import { Isolation } from '../streams/isolation.ts'
 import { streamStatus, workerStatus, type StreamStatus, type WorkerStatus } from '../streams/inspect.ts'
-import { partitionsOf, type Partition } from '../streams/keys.ts'
+import type { Partition } from '../streams/keys.ts'
 import { StreamWriter } from '../streams/stream-writer.ts'
 import { Trimmer } from '../streams/trimmer.ts'
 import { Indexer, indexGroup } from './indexer.ts'
 import { hearConnectionErrors } from './postgres-pool.ts'
 import { checkRelations } from './relation-tree.ts'
+import { sourcesOf, writersOf, type Source } from './sources.ts'
 
 /** How to reach Elasticsearch: a URL, options of the client (TLS, basic auth, API key), or a client of your own. */
 export type ElasticsearchConnection = string | ClientOptions | Client
@@ -33,6 +38,8 @@ export interface ResolvedConfig {
   readonly redis: RedisConnection
   readonly elasticsearch: ElasticsearchConnection
   readonly settings: Settings
+  /** For `document()`. Default: none. */
+  readonly services?: Services | (() => Services | Promise<Services>) | undefined
 }
 
 /** What `redstream status --json` prints. */
@@ -54,6 +61,13 @@ export interface Pipeline {
   /** Creates what is missing: indices, aliases, consumer groups, and the list of write targets. */
   init(): Promise<InitReport>
   status(): Promise<Status>
+  /**
+   * What changes of other tables lead to the documents of an index, or where those of a table lead.
+   *
+   * @param name - of an index, an entity or a table
+   * @throws RedstreamError USAGE when there is nothing of that name
+   */
+  explainCascade(name: string): ExplainedPath[]
   /**
    * Asks Redis for an answer.
    *
@@ -82,11 +96,8 @@ export interface LetterSelection extends LetterFilter {
 export interface PipelineNeeds {
   /** False for what only looks at the streams: it is needed most while Elasticsearch is away. */
   readonly elasticsearch: boolean
-}
-
-interface Source {
-  readonly definition: IndexDefinition
-  readonly partitions: readonly Partition[]
+  /** False for what looks at the definitions alone. Default: true. */
+  readonly redis?: boolean
 }
 
 /**
@@ -115,11 +126,11 @@ export async function openPipeline(
   try {
     const definitions = resolveDefinitions(dataSource)
     definitions.forEach(checkRelations)
-    await Promise.all([connections.check(), needs.elasticsearch && checkElasticsearch(elasticsearch.client)])
-    const sources = definitions.map((definition) => ({
-      definition,
-      partitions: partitionsOf(settings.namespace, definition.stream, definition.partitions),
-    }))
+    await Promise.all([
+      needs.redis !== false && connections.check(),
+      needs.elasticsearch && checkElasticsearch(elasticsearch.client),
+    ])
+    const sources = sourcesOf(settings.namespace, definitions)
     return new OpenPipeline({ config, logger, connections, client: elasticsearch.client, sources, close })
   } catch (error) {
     await close()
@@ -140,6 +151,7 @@ class OpenPipeline implements Pipeline {
   readonly events: Events
   readonly #parts: Parts
   readonly #isolation = new Isolation()
+  #services: Promise<Services> | undefined
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -154,13 +166,13 @@ class OpenPipeline implements Pipeline {
   async init(): Promise<InitReport> {
     const { client, connections, config, sources } = this.#parts
     const { ticketMaxAgeMs } = config.settings
-    const definitions = sources.map(({ definition }) => definition)
-    const report = await initIndexes(client, definitions, { ticketMaxAgeMs })
-    for (const { definition, partitions } of sources) {
-      const targets = await currentTargets(client, definition)
+    const indexes = sources.flatMap(({ index }) => index ?? [])
+    const report = await initIndexes(client, indexes, { ticketMaxAgeMs })
+    for (const { index, groups, partitions } of sources) {
+      const targets = index === undefined ? [] : await currentTargets(client, index)
       for (const partition of partitions) {
-        await createGroup(connections.commands, partition, indexGroup)
-        await connections.commands.sadd(partition.keys.targets, ...targets)
+        for (const group of groups) await createGroup(connections.commands, partition, group)
+        if (targets.length > 0) await connections.commands.sadd(partition.keys.targets, ...targets)
         await this.#forgetGoneTargets(partition)
       }
     }
@@ -184,6 +196,11 @@ class OpenPipeline implements Pipeline {
       ),
       workers: await workerStatus(connections.commands, config.settings.namespace),
     }
+  }
+
+  explainCascade(name: string): ExplainedPath[] {
+    const definitions = this.#parts.sources.flatMap(({ index }) => index ?? [])
+    return explainPaths(pathsNamed(definitions, name))
   }
 
   async check(): Promise<void> {
@@ -239,40 +256,68 @@ class OpenPipeline implements Pipeline {
     })
   }
 
-  #workersOf(kind: WorkerKind, { definition, partitions }: Source): Worker[] {
-    const { config, connections, client, logger } = this.#parts
+  /** Made with the first batch: `status` and the like have no use for them. */
+  readonly #servicesOf = async (): Promise<Services> => {
+    const { services = {} } = this.#parts.config
+    this.#services ??= Promise.resolve(typeof services === 'function' ? services() : services)
+    try {
+      return await this.#services
+    } catch (error) {
+      this.#services = undefined
+      throw error
+    }
+  }
+
+  #workersOf(kind: WorkerKind, source: Source): Worker[] {
+    const { config, connections, logger } = this.#parts
+    const { events } = this
+    const { partitions, groups } = source
+    const { namespace, delayMs, retentionMs, trimIntervalMs: intervalMs, dropGroupAfterMs } = config.settings
+    const common = { redis: connections.commands, namespace, partitions, events, logger }
+    switch (kind) {
+      case 'consumer':
+        return this.#consumersOf(source)
+      case 'delayer':
+        return [new Delayer({ ...common, delayMs })]
+      case 'trimmer':
+        return [new Trimmer({ ...common, groups, retentionMs, intervalMs, dropGroupAfterMs })]
+    }
+  }
+
+  #consumersOf({ index, paths, partitions }: Source): Worker[] {
+    const { config, connections, client, sources, logger } = this.#parts
     const { events } = this
     const { settings, dataSource } = config
-    const { namespace } = settings
-    const redis = connections.commands
-    switch (kind) {
-      case 'consumer': {
-        const indexer = new Indexer({ ...settings, dataSource, redis, client, definition, events, logger })
-        const handler = indexer.handle
-        const shared = { ...settings, connections, isolation: this.#isolation, events, logger }
-        return partitions.map(
-          (partition) => new Consumer({ ...shared, partition, group: indexGroup, handler }),
-        )
-      }
-      case 'delayer':
-        return [new Delayer({ redis, namespace, partitions, delayMs: settings.delayMs, events, logger })]
-      case 'trimmer': {
-        const { retentionMs, trimIntervalMs: intervalMs, dropGroupAfterMs } = settings
-        return [
-          new Trimmer({
-            redis,
-            namespace,
-            partitions,
-            groups: [indexGroup],
-            retentionMs,
-            intervalMs,
-            dropGroupAfterMs,
+    const common = { dataSource, redis: connections.commands, events, logger }
+    const consumers = (group: string, handler: BatchHandler): Worker[] =>
+      partitions.map(
+        (partition) =>
+          new Consumer({
+            ...settings,
+            connections,
+            isolation: this.#isolation,
+            partition,
+            group,
+            handler,
             events,
             logger,
           }),
-        ]
-      }
+      )
+    const workers: Worker[] = []
+    if (index !== undefined) {
+      const services = this.#servicesOf
+      const indexer = new Indexer({ ...settings, ...common, client, definition: index, services })
+      workers.push(...consumers(indexGroup, indexer.handle))
     }
+    if (paths.length > 0) {
+      const cascader = new Cascader({
+        ...common,
+        paths,
+        writers: writersOf(connections.commands, sources, events),
+      })
+      workers.push(...consumers(cascadeGroup, cascader.handle))
+    }
+    return workers
   }
 }
 

@@ -13,15 +13,20 @@ export interface RelationNode {
 }
 
 /**
- * The `relations` of a definition as a tree of TypeORM's metadata. A relation inside an embedded entity is a child of
- * the entity that embeds it.
+ * The `relations` (or what it only watches) of a definition as a tree of TypeORM's metadata. A relation inside an
+ * embedded entity is a child of the entity that embeds it.
  *
  * @throws RedstreamError ENTITY when a named relation does not exist
  */
-export function relationTree(definition: IndexDefinition): RelationNode[] {
+export function relationTree(
+  definition: IndexDefinition,
+  option: 'relations' | 'watch' = 'relations',
+): RelationNode[] {
   const { metadata, options } = definition
-  const named: unknown = options.relations
-  return named === undefined ? [] : nodesOf(named, metadata, '', { entity: metadata.name, path: '' })
+  const named: unknown = options[option]
+  return named === undefined
+    ? []
+    : nodesOf(named, metadata, '', { entity: metadata.name, option, path: '', within: [] })
 }
 
 /**
@@ -36,21 +41,30 @@ export function checkRelations(definition: IndexDefinition): void {
       `${definition.metadata.name} has no primary key, so its rows cannot be kept in an index: add a @PrimaryColumn`,
     )
   relationTree(definition)
+  relationTree(definition, 'watch')
 }
 
-/** Where in the user's `relations` we are, for messages. */
+/** Where in the user's `relations` or `watch` we are, for messages. */
 interface Place {
   readonly entity: string
+  readonly option: 'relations' | 'watch'
   readonly path: string
+  /** The objects that this one is part of: one of them again would never end. */
+  readonly within: readonly object[]
 }
 
 function nodesOf(named: unknown, metadata: EntityMetadata, prefix: string, place: Place): RelationNode[] {
   if (named === true) return []
   if (typeof named !== 'object' || named === null || Array.isArray(named)) throw wrongShape(place)
+  if (place.within.includes(named)) throw endless(place)
   return Object.entries(named).flatMap(([name, below]: [string, unknown]) => {
     if (below === false || below === undefined) return []
     const path = prefix + name
-    const here = { entity: place.entity, path: place.path === '' ? name : `${place.path}.${name}` }
+    const here: Place = {
+      ...place,
+      path: place.path === '' ? name : `${place.path}.${name}`,
+      within: [...place.within, named],
+    }
     const relation = metadata.findRelationWithPropertyPath(path)
     if (relation) return [{ relation, children: nodesOf(below, relation.inverseEntityMetadata, '', here) }]
     if (metadata.hasEmbeddedWithPropertyPath(path)) {
@@ -61,11 +75,19 @@ function nodesOf(named: unknown, metadata: EntityMetadata, prefix: string, place
   })
 }
 
-function wrongShape({ entity, path }: Place): RedstreamError {
+function wrongShape({ entity, option, path }: Place): RedstreamError {
   return new RedstreamError(
     'ENTITY',
-    `@Indexed on ${entity}: ${path === '' ? '`relations`' : `\`relations\` at "${path}"`} must be an object as in ` +
+    `@Indexed on ${entity}: \`${option}\`${path === '' ? '' : ` at "${path}"`} must be an object as in ` +
       '{ country: true }, with true or a further object for each relation',
+  )
+}
+
+function endless({ entity, option, path }: Place): RedstreamError {
+  return new RedstreamError(
+    'ENTITY',
+    `@Indexed on ${entity}: \`${option}\` has no end, because what is at "${path}" contains itself; ` +
+      'write out as many levels as the document needs',
   )
 }
 

@@ -1,6 +1,7 @@
 import { Like, MoreThan } from 'typeorm'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
+import type { BulkProgress } from '../../src/capture/producer.ts'
 import { captured, type Captured } from '../support/captured.ts'
 
 let app: Captured
@@ -115,6 +116,25 @@ test('more rows than a page, in key order', async () => {
   const ids = (await app.ids('bulk')).map(Number)
   expect(ids).toHaveLength(2_500)
   expect(ids).toEqual(ids.toSorted((a, b) => a - b))
+})
+
+test('progress, page by page, in both looks', async () => {
+  await app.dataSource.query("INSERT INTO cities (name) SELECT 'x' FROM generate_series(1, 2500)")
+  const progress: BulkProgress[] = []
+  const options = { onProgress: (one: BulkProgress) => void progress.push(one) }
+  await app.redstream.bulk(
+    app.City,
+    { name: 'x' },
+    () => app.dataSource.manager.update(app.City, { name: 'x' }, { population: 1 }),
+    options,
+  )
+  const pages = [1_000, 2_000, 2_500]
+  expect(progress.splice(0)).toEqual([
+    ...pages.map((rows) => ({ rows, step: 'delay' })),
+    ...pages.map((rows) => ({ rows, step: 'queue' })),
+  ])
+  await app.redstream.bulkQueue(app.City, { name: 'x' }, options)
+  expect(progress).toEqual(pages.map((rows) => ({ rows, step: 'queue' })))
 })
 
 test('producer.queue and producer.delay take ids, id maps and entities', async () => {

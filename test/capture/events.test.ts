@@ -43,7 +43,7 @@ test('published: a save, a transaction, a touch and a bulk, each with its number
 })
 
 test('uncaptured: every write that names no ids, also where the warning is given once', async () => {
-  app = await captured()
+  app = await captured({ returning: 'off' })
   const uncaptured = heard('uncaptured')
   const update = (): Promise<unknown> =>
     app.dataSource.createQueryBuilder().update(app.City).set({ population: 1 }).execute()

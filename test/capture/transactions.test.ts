@@ -176,9 +176,31 @@ describe('payload', () => {
     }
   })
 
+  test('the payload of an insert outside a transaction travels too, and one that fails takes the insert back', async () => {
+    const app = await captured(
+      { delay: { requeue: 'always' } },
+      {
+        payload: ({ name }) => {
+          if (name === 'bad') throw new Error('no payload for bad')
+          return { name }
+        },
+      },
+    )
+    try {
+      const { manager } = app.dataSource
+      await manager.insert(app.City, app.city('good'))
+      await expect(manager.insert(app.City, app.city('bad'))).rejects.toThrow('no payload for bad')
+      expect(await manager.count(app.City)).toBe(1)
+      const message = { id: '1', payload: '{"name":"good"}' }
+      expect([await app.messages('delay'), await app.messages('main')]).toEqual([[message], [message]])
+    } finally {
+      await app.dispose()
+    }
+  })
+
   test('a payload that fails: a save is rolled back, a row that is committed already is published without one', async () => {
     const app = await captured(
-      {},
+      { outsideTransaction: 'publish' },
       {
         payload: (city) => {
           if (city.name === 'bad') throw new Error('no payload for bad')

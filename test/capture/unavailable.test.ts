@@ -42,6 +42,31 @@ describe('Redis away', () => {
     expect(await count()).toBe(0)
   })
 
+  const rename = (manager = app.dataSource.manager): Promise<unknown> =>
+    app.redstream.update(app.City, { name: 'x' }, { name: 'y' }, { manager })
+  const many = "INSERT INTO cities (name) SELECT 'x' FROM generate_series(1, 2500)"
+
+  test('reject: an exact write of many rows changes none', async () => {
+    app = await captured({ redis: redis.url, redisTimeout: '1s' })
+    await app.dataSource.query(many)
+    await redis.kill()
+    await expect(rename()).rejects.toMatchObject({ code: 'REDIS_UNAVAILABLE' })
+    expect(await app.dataSource.manager.countBy(app.City, { name: 'y' })).toBe(0)
+  })
+
+  test('accept: an exact write of many rows without delay messages is published in full', async () => {
+    app = await captured({ redis: redis.url, redisTimeout: '1s', onUnavailable: 'accept' })
+    await app.dataSource.query(many)
+    await app.dataSource.transaction(async (manager) => {
+      await redis.kill()
+      await rename(manager)
+      await redis.restart()
+      await expect.poll(() => app.redstream.inspect(app.partition.stream)).toHaveLength(1)
+    })
+    const { main, bulk } = app.partition.keys
+    expect([await length(redis, main), await length(redis, bulk)]).toEqual([1_000, 1_500])
+  })
+
   test('reject: a change that another subscriber makes while the commit begins is not committed either', async () => {
     app = await captured({ redis: redis.url, redisTimeout: '1s' })
     let saved = false

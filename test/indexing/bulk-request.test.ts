@@ -32,6 +32,14 @@ test('an index operation has two lines, a delete one; ids are escaped and versio
   )
 })
 
+test('a place of its own gives the _id and the routing', () => {
+  const at = (place: { id: string; routing?: string }): unknown =>
+    JSON.parse(bulkLines({ id: '7', version: '5', source: undefined, target: 'a.write', place }))
+  const written = { _index: 'a.write', version: 5, version_type: 'external_gte' }
+  expect(at({ id: 'slug' })).toEqual({ delete: { ...written, _id: 'slug' } })
+  expect(at({ id: 'slug', routing: '"x"' })).toEqual({ delete: { ...written, _id: 'slug', routing: '"x"' } })
+})
+
 test('requests hold every operation once, in order, and none is too large unless one operation is', () => {
   const window = fc.record({
     documents: fc.integer({ min: 1, max: 30 }),

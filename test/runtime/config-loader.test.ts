@@ -88,7 +88,7 @@ describe.each(['commonjs', 'module'] as const)('a TypeScript application of type
     expect(settings.delayMs).toBe(10_000)
 
     const [City, Country] = dataSource.options.entities as (new () => object)[]
-    expect(indexedOptions(City)).toEqual({ index: 'cities', relations: { country: true } })
+    expect(indexedOptions(City)).toEqual([{ index: 'cities', relations: { country: true } }])
 
     const storage = getMetadataArgsStorage()
     expect(storage.tables.map(({ target }) => target)).toEqual(expect.arrayContaining([City, Country]))
@@ -249,6 +249,11 @@ describe('a configuration that cannot be used', () => {
       'has another kind of DataSource',
       `export default { dataSource: () => ({ type: 'postgres' }) }`,
       /^dataSource in config\/redstream\.ts is no TypeORM DataSource but an object/,
+    ],
+    [
+      'has services of a wrong kind',
+      `export default { dataSource: () => ({}), services: 'prices' }`,
+      /^services in config\/redstream\.ts is a string; give an object, or a function that returns one/,
     ],
     [
       'has an unknown key',

@@ -2,11 +2,19 @@ import { existsSync } from 'node:fs'
 import net from 'node:net'
 
 import { Redis } from 'ioredis'
+import { createConnection } from 'mysql2/promise'
 import { Client } from 'pg'
 import { describe, expect, test } from 'vitest'
 
 import { processTable, processTree } from '../../services/processes.ts'
-import { startElasticsearch, startPostgres, startRedis, type ServerHandle } from '../../services/services.ts'
+import {
+  startElasticsearch,
+  startMariadb,
+  startPostgres,
+  startRedis,
+  type ServerHandle,
+} from '../../services/services.ts'
+import { isRedstreamError } from '../../src/errors.ts'
 
 function running(pids: readonly number[]): number[] {
   const all = new Set(processTable().map((entry) => entry.pid))
@@ -107,6 +115,30 @@ describe('PostgreSQL', () => {
     await expect(startPostgres({ settings: { wal_level: 'loud' } })).rejects.toThrow(
       /^PostgreSQL ended with exit code 1 while starting\. The last lines of its log:\n[^]*wal_level/,
     )
+  })
+})
+
+describe('MariaDB', () => {
+  async function query(url: string, text: string): Promise<unknown> {
+    const connection = await createConnection(url)
+    try {
+      const [rows] = await connection.query(text)
+      return rows
+    } finally {
+      await connection.end()
+    }
+  }
+
+  test('keeps its databases over a kill', async (context) => {
+    const server = await startMariadb().catch((error: unknown) => {
+      // Other systems than Debian have no package of it to unpack.
+      if (isRedstreamError(error)) return context.skip(error.message)
+      throw error
+    })
+    await query(server.url, 'CREATE DATABASE `żółw`')
+    await killAndRestart(server)
+    expect(await query(server.url, "SHOW DATABASES LIKE 'żółw'")).toHaveLength(1)
+    await stopForGood(server)
   })
 })
 

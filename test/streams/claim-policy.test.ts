@@ -2,8 +2,10 @@ import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 
 import {
+  entriesPerRead,
   laneOfTurn,
   mayClaim,
+  mayReadBulk,
   membersToSearch,
   nextClaim,
   type ClaimView,
@@ -110,4 +112,18 @@ test('the entries with the fewest deliveries are taken first, and never together
     }),
   )
   expect(nextClaim([], 100)).toBeUndefined()
+})
+
+test('one place of several is kept for the main lane', () => {
+  expect(mayReadBulk(0, 1)).toBe(true)
+  expect(mayReadBulk(1, 1)).toBe(false)
+  expect(mayReadBulk(2, 4)).toBe(true)
+  expect(mayReadBulk(3, 4)).toBe(false)
+})
+
+test('batches of the bulk lane are small, whatever the batch size', () => {
+  expect(entriesPerRead(['main'], 1_000)).toBe(1_000)
+  expect(entriesPerRead(['bulk'], 1_000)).toBe(250)
+  expect(entriesPerRead(['main', 'bulk'], 1_000)).toBe(250)
+  expect(entriesPerRead(['bulk'], 100)).toBe(100)
 })

@@ -304,3 +304,21 @@ test('a message that arrives while the Consumer waits is handled, in either lane
   await stream.writer.publish(messages(['2']), 'main')
   await eventually(() => expect(seen).toEqual(['bulk 1', 'main 2']))
 })
+
+test('large batches of the bulk lane do not take the place that is kept for the main lane', async () => {
+  const stream = await open()
+  const { writer } = stream
+  await writer.publish(messages(rowIds(10)), 'bulk')
+  const bulk = gate()
+  const seen: string[] = []
+  const handler = async ({ lane, ids }: Batch): Promise<void> => {
+    seen.push(`${lane} ${ids.join()}`)
+    if (lane === 'bulk') await bulk.passed
+  }
+  start(consumerOf(stream, { handler, batchSize: 1, concurrency: 3 }))
+  await eventually(() => expect(seen).toEqual(['bulk 1', 'bulk 2']))
+  await writer.publish(messages(['11', '12']), 'main')
+  await eventually(() => expect(seen).toEqual(['bulk 1', 'bulk 2', 'main 11', 'main 12']))
+  bulk.open()
+  await eventually(() => expect(seen).toHaveLength(12))
+})

@@ -23,6 +23,7 @@ test('the keys of a stream without a namespace', () => {
       targets: 'redstream:{products}:targets',
       deadLetters: 'redstream:{products}:dead-letters',
       groups: 'redstream:{products}:groups',
+      fanOuts: 'redstream:{products}:fan-outs',
     },
   })
   expect(workersKey('')).toBe('redstream:workers')
@@ -50,7 +51,7 @@ test('all keys of a partition share one hash tag, and no other partition has a k
         for (const { keys } of partitions) {
           expect(new Set(Object.values(keys).map(hashTag)).size).toBe(1)
         }
-        expect(new Set(partitions.flatMap(({ keys }) => Object.values(keys))).size).toBe(7 * count)
+        expect(new Set(partitions.flatMap(({ keys }) => Object.values(keys))).size).toBe(8 * count)
       },
     ),
   )

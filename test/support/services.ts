@@ -51,6 +51,10 @@ export async function testSpace(): Promise<TestSpace> {
       schema: name,
       // Raw SQL names its tables without the schema.
       extra: { options: `-c search_path=${name}` },
+      // Generated uuids by a function of PostgreSQL itself: an extension would be in the schema of whichever test came
+      // first, and go with it.
+      uuidExtension: 'pgcrypto',
+      installExtensions: false,
       ...(entities === undefined ? {} : { entities }),
     }),
     redis: () => {

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { DataSource, type EntityTarget, type FindOptionsRelations, type ObjectLiteral } from 'typeorm'
 
-import type { IndexDefinition, IndexedOptions } from '../../src/indexed.ts'
+import type { DocumentContext, IndexDefinition, IndexedOptions } from '../../src/indexed.ts'
 import { buildDocument, defaultDocument } from '../../src/sync/document.ts'
 import { checkRelations } from '../../src/sync/relation-tree.ts'
 import { BigKey, Bytes, Embedded, keyEntities } from './key-entities.ts'
@@ -110,15 +110,16 @@ describe('the default document', () => {
 })
 
 describe('buildDocument', () => {
+  const context: DocumentContext = { manager: dataSource.manager, services: {}, cache: new Map() }
   const region = (): Region => make(Region, { code: 'N', name: 'North' })
 
   test('uses document(), which may be asynchronous, or the default', async () => {
-    expect(await buildDocument(definitionOf(Region))(region())).toEqual({ code: 'N', name: 'North' })
+    expect(await buildDocument(definitionOf(Region))(region(), context)).toEqual({ code: 'N', name: 'North' })
     expect(
-      await buildDocument(definitionOf(Region, { document: ({ name }) => ({ name }) }))(region()),
+      await buildDocument(definitionOf(Region, { document: ({ name }) => ({ name }) }))(region(), context),
     ).toEqual({ name: 'North' })
     const later = { document: ({ name }: Region) => Promise.resolve({ name }) }
-    expect(await buildDocument(definitionOf(Region, later))(region())).toEqual({ name: 'North' })
+    expect(await buildDocument(definitionOf(Region, later))(region(), context)).toEqual({ name: 'North' })
   })
 
   test('has none when when() says no, and then document() is not called', async () => {
@@ -126,10 +127,10 @@ describe('buildDocument', () => {
       throw new Error('called')
     }
     expect(
-      await buildDocument(definitionOf(Region, { when: () => false, document }))(region()),
+      await buildDocument(definitionOf(Region, { when: () => false, document }))(region(), context),
     ).toBeUndefined()
     await expect(
-      buildDocument(definitionOf(Region, { when: () => true, document }))(region()),
+      buildDocument(definitionOf(Region, { when: () => true, document }))(region(), context),
     ).rejects.toThrow('called')
   })
 
@@ -141,7 +142,7 @@ describe('buildDocument', () => {
     [new Date(), 'an object of class Date'],
   ])('refuses %o as a document', async (value, named) => {
     const document = (): never => value as never
-    await expect(buildDocument(definitionOf(Region, { document }))(region())).rejects.toMatchObject({
+    await expect(buildDocument(definitionOf(Region, { document }))(region(), context)).rejects.toMatchObject({
       code: 'ENTITY',
       message: `The document of Region must be a plain object, but document() gave ${named}`,
     })
@@ -149,7 +150,7 @@ describe('buildDocument', () => {
 
   test('refuses a when() that decides later', async () => {
     const when = (() => Promise.resolve(false)) as unknown as () => boolean
-    await expect(buildDocument(definitionOf(Region, { when }))(region())).rejects.toMatchObject({
+    await expect(buildDocument(definitionOf(Region, { when }))(region(), context)).rejects.toMatchObject({
       code: 'ENTITY',
       message: 'when() of Region must say true or false at once, but gave an object of class Promise',
     })

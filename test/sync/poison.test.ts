@@ -60,7 +60,10 @@ test('1 poison row in each of 100 batches: 100 dead letters with their reasons, 
   // Mended and written again, half of them; mended out of sight and retried, the others.
   const mended = poison.map((row) => Object.assign(row, { name: 'mended', population: 2 }))
   await dataSource.manager.save(mended.slice(0, batches / 2))
-  await dataSource.manager.save(mended.slice(batches / 2), { listeners: false })
+  await dataSource.query(
+    `UPDATE ${dataSource.getMetadata(app.City).tablePath} SET name = 'mended', population = 2 WHERE id = ANY($1)`,
+    [mended.slice(batches / 2).map(({ id }) => id)],
+  )
   await redstream.drained()
   const left = await pipeline.deadLetters({})
   expect(left).toHaveLength(batches / 2)

@@ -1,9 +1,9 @@
 import type { Driver } from 'typeorm'
 
+import type { KeyValues } from '../../capture/key-condition.ts'
 import { joinParts, keyText, type RowKey, splitKey } from '../../capture/row-key.ts'
 import { RedstreamError } from '../../errors.ts'
 import type { Column, Shape } from './load-plan.ts'
-import type { KeyValues } from './queries.ts'
 
 type Metadata = Shape['metadata']
 
@@ -46,7 +46,7 @@ export function keyOfValues(metadata: Metadata, values: KeyValues, driver: Drive
  * A key's text is that of the entity's value; the database may hold another one (`transformer`, dates, bytes). The
  * entity's value is not known, so the likely ones are tried: right is one that would be loaded with the same text.
  */
-function databaseValue(column: Column, text: string, driver: Driver): unknown {
+export function databaseValue(column: Column, text: string, driver: Driver): unknown {
   for (const candidate of candidates(column, text)) {
     try {
       const stored: unknown = driver.preparePersistentValue(candidate(), column)

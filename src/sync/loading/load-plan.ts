@@ -18,6 +18,8 @@ export interface Shape {
   readonly identity: readonly string[]
   /** Raw name of the discriminator, with table inheritance. */
   readonly discriminator: string | undefined
+  /** Whether soft-deleted rows are read too, here and below. */
+  readonly withDeleted: boolean
   readonly toOne: readonly Branch[]
   readonly toMany: readonly Branch[]
 }
@@ -36,15 +38,19 @@ export interface Recipe {
 }
 
 /** Plans the queries for an entity and the relations named for it. */
-export function planShape(metadata: EntityMetadata, nodes: readonly RelationNode[]): Shape {
-  return shapeOf(metadata, nodes, { tables: 0, columns: 0 })
+export function planShape(
+  metadata: EntityMetadata,
+  nodes: readonly RelationNode[],
+  withDeleted: boolean,
+): Shape {
+  return shapeOf(metadata, nodes, { tables: 0, columns: 0, withDeleted })
 }
 
 // Short names of our own: TypeORM's are hashed when they pass the database's limit, and this hash is not public.
 function shapeOf(
   metadata: EntityMetadata,
   nodes: readonly RelationNode[],
-  used: { tables: number; columns: number },
+  used: { tables: number; columns: number; readonly withDeleted: boolean },
 ): Shape {
   const alias = `t${used.tables++}`
   const columns = metadata.columns.filter(isLoaded).map((column) => ({ column, name: `c${used.columns++}` }))
@@ -55,6 +61,7 @@ function shapeOf(
     alias,
     columns,
     identity: metadata.primaryColumns.map(nameOf),
+    withDeleted: used.withDeleted,
     discriminator: metadata.discriminatorColumn && nameOf(metadata.discriminatorColumn),
     toOne: nodes
       .filter(({ relation }) => isToOne(relation))
@@ -66,7 +73,7 @@ function shapeOf(
       .filter(({ relation }) => !isToOne(relation))
       .map(({ relation, children }) => ({
         relation,
-        shape: planShape(relation.inverseEntityMetadata, children),
+        shape: planShape(relation.inverseEntityMetadata, children, used.withDeleted),
       })),
   }
 }

@@ -1,14 +1,13 @@
 import type { QueryRunner, SelectQueryBuilder, ObjectLiteral } from 'typeorm'
 
-import { integerTypes } from '../../capture/row-key.ts'
+import { keyCondition, type KeyValues } from '../../capture/key-condition.ts'
+import { isComparedByText } from '../../capture/row-key.ts'
 import { RedstreamError } from '../../errors.ts'
 import type { Relation } from '../relation-tree.ts'
 import type { RawRow } from './hydration.ts'
 import type { Branch, Column, Shape } from './load-plan.ts'
 
 type Query = SelectQueryBuilder<ObjectLiteral>
-/** The values of one primary key, in the order of the primary columns. */
-export type KeyValues = readonly unknown[]
 
 // Where arrays cannot be a parameter, a query takes its keys as single ones. SQL Server allows 2,100 of them and
 // Oracle 1,000 values in a list; larger chunks gain nothing elsewhere.
@@ -19,7 +18,7 @@ export const parentNames = (columns: readonly Column[]): string[] => columns.map
 /** Names of the target's key in the rows of {@link readPairs}. */
 export const targetNames = (columns: readonly Column[]): string[] => columns.map((_, index) => `k${index}`)
 
-/** Rows of a shape by their primary keys, with its to-one relations joined. Soft-deleted rows are left out. */
+/** Rows of a shape by their primary keys, with its to-one relations joined. */
 export function readRows(
   queryRunner: QueryRunner,
   shape: Shape,
@@ -52,7 +51,7 @@ export function readChildren(
 /** Which parent holds which target of a many-to-many relation, ordered by the target's key. */
 export function readPairs(
   queryRunner: QueryRunner,
-  { relation }: Branch,
+  { relation, shape }: Branch,
   parents: readonly KeyValues[],
 ): Promise<RawRow[]> {
   const key = relation.entityMetadata.primaryColumns
@@ -61,8 +60,8 @@ export function readPairs(
   const [columns, alias] = sides ? [sides.parent, 'pair'] : [key, 'parent']
   return readByKeys(queryRunner, columns, alias, parents, () => {
     const query = sides
-      ? select(queryRunner).from(sides.table, 'pair')
-      : select(queryRunner)
+      ? select(queryRunner, shape).from(sides.table, 'pair')
+      : select(queryRunner, shape)
           .from(relation.entityMetadata.target as string, 'parent')
           .innerJoin(`parent.${relation.propertyPath}`, 'target')
     addKey(query, alias, columns, parentNames(key))
@@ -97,28 +96,19 @@ function foreignKeyOf(key: readonly Column[], columns: readonly Column[]): Colum
     : undefined
 }
 
-// In PostgreSQL, equal texts of these types are the same text. MySQL keeps uuids as text, and ignores case.
-const exactInPostgres = new Set<unknown>([String, 'varchar', 'character varying', 'text', 'uuid'])
-
-function isComparedByText(column: Column): boolean {
-  if (integerTypes.has(column.type)) return true
-  const { type } = column.entityMetadata.connection.options
-  return exactInPostgres.has(column.type) && type === 'postgres' && !column.collation
-}
-
-function select(queryRunner: QueryRunner): Query {
-  return (
-    queryRunner.manager
-      .createQueryBuilder()
-      .select([])
-      // A cached answer (`cache: { alwaysEnabled: true }`) would be older than the change that we are asked to index.
-      .cache(false)
-      .setOption('disable-global-order')
-  )
+function select(queryRunner: QueryRunner, { withDeleted }: Shape): Query {
+  const query = queryRunner.manager
+    .createQueryBuilder()
+    .select([])
+    // A cached answer (`cache: { alwaysEnabled: true }`) would be older than the change that we are asked to index.
+    .cache(false)
+    .setOption('disable-global-order')
+  // Before any join: TypeORM writes its condition when the join is made.
+  return withDeleted ? query.withDeleted() : query
 }
 
 function selectShape(queryRunner: QueryRunner, shape: Shape): Query {
-  const query = select(queryRunner).from(shape.metadata.target as string, shape.alias)
+  const query = select(queryRunner, shape).from(shape.metadata.target as string, shape.alias)
   addShape(query, shape)
   return query
 }
@@ -171,33 +161,4 @@ async function readByKeys(
     throw new RedstreamError('DATABASE', `Reading rows of ${name} failed: ${reason}`, { cause: error })
   }
   return rows
-}
-
-/** The SQL condition for rows with one of the keys. */
-export function keyCondition(
-  names: readonly string[],
-  keys: readonly KeyValues[],
-  arrays: boolean,
-): { sql: string; parameters: Record<string, unknown> } {
-  const [name] = names
-  if (names.length === 1 && name !== undefined) {
-    const values = keys.map(([value]) => parameterOf(value))
-    return arrays
-      ? { sql: `${name} = ANY(:keys)`, parameters: { keys: values } }
-      : { sql: `${name} IN (:...keys)`, parameters: { keys: values } }
-  }
-  const parameters: Record<string, unknown> = {}
-  const alternatives = keys.map((key, row) => {
-    const parts = names.map((name, column) => {
-      parameters[`k${row}_${column}`] = parameterOf(key[column])
-      return `${name} = :k${row}_${column}`
-    })
-    return `(${parts.join(' AND ')})`
-  })
-  return { sql: alternatives.join(' OR '), parameters }
-}
-
-// pg can be told to parse bigints as such, and does not take them in arrays.
-function parameterOf(value: unknown): unknown {
-  return typeof value === 'bigint' ? value.toString() : value
 }

@@ -1,0 +1,54 @@
+import type { CascadePath } from '../cascade/paths.ts'
+import { cascadeGroup, cascadeSources, embeddedStreams } from '../cascade/streams.ts'
+import type { IndexDefinition, StreamDefinition } from '../indexed.ts'
+import type { Events } from '../runtime/events.ts'
+import { partitionsOf, type Partition } from '../streams/keys.ts'
+import type { RedisClient } from '../streams/scripts.ts'
+import { StreamWriter } from '../streams/stream-writer.ts'
+import { indexGroup } from './indexer.ts'
+
+/** A stream, and who of Redstream reads it. */
+export interface Source {
+  readonly definition: StreamDefinition
+  readonly partitions: readonly Partition[]
+  /** What the group "index" writes; undefined: nothing. */
+  readonly index: IndexDefinition | undefined
+  /** Where the group "cascade" finds the documents that hold the rows; empty: there are none. */
+  readonly paths: readonly CascadePath[]
+  /** The consumer groups that must exist. */
+  readonly groups: readonly string[]
+}
+
+/**
+ * Every stream of the definitions: one for each index, and one for each table that is only embedded.
+ *
+ * @throws RedstreamError ENTITY when a named relation does not exist
+ */
+export function sourcesOf(namespace: string, definitions: readonly IndexDefinition[]): Source[] {
+  const cascade = cascadeSources(definitions)
+  const pathsOf = new Map(cascade.map(({ definition, paths }) => [definition, paths]))
+  const sourceOf = (definition: StreamDefinition, index: IndexDefinition | undefined): Source => {
+    const paths = pathsOf.get(definition) ?? []
+    const groups = [...(index ? [indexGroup] : []), ...(paths.length > 0 ? [cascadeGroup] : [])]
+    const partitions = partitionsOf(namespace, definition.stream, definition.partitions)
+    return { definition, partitions, index, paths, groups }
+  }
+  return [
+    ...definitions.map((definition) => sourceOf(definition, definition)),
+    ...embeddedStreams(cascade).map((definition) => sourceOf(definition, undefined)),
+  ]
+}
+
+/** A writer for the stream of each index. */
+export function writersOf(
+  redis: RedisClient,
+  sources: readonly Source[],
+  events: Events,
+): Map<StreamDefinition, StreamWriter> {
+  return new Map(
+    sources.map(({ definition, partitions }) => [
+      definition,
+      new StreamWriter(redis, partitions, undefined, events),
+    ]),
+  )
+}

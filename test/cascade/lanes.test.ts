@@ -1,0 +1,61 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+
+import { partitionsOf } from '../../src/streams/keys.ts'
+import { workshop, type Workshop } from '../support/workshop.ts'
+import { Category, Product, shop } from './shop.ts'
+
+const products = 10_000
+const settings = { batchSize: 200, concurrency: 2 }
+
+let app: Workshop
+
+beforeEach(async () => {
+  app = await workshop(shop, {}, settings)
+})
+afterEach(() => app.dispose())
+
+test('a category of 10,000 products is renamed: edits of other products pass by, and both arrive', async () => {
+  await app.save(Category, { id: 1, name: 'old' })
+  await app.save(Product, { id: 20_001, name: 'before' }, { id: 20_002, name: 'before' })
+  const stopAll = app.start('consumer')
+  await app.redstream.drained()
+  await stopAll()
+  await app.dataSource.query(
+    `INSERT INTO product (id, name, "categoryId") SELECT id, 'before', 1 FROM generate_series(1, ${products}) AS id`,
+  )
+
+  // All of it is queued before the first product is indexed.
+  app.start('consumer', `embedded:${app.space.schema}.category`)
+  await app.save(Category, { id: 1, name: 'new' })
+  const indexed = `${app.space.indexPrefix}products`
+  const [partition] = partitionsOf(app.space.namespace, indexed, 1)
+  const redis = app.space.redis()
+  await vi.waitFor(async () => expect(await redis.xlen(partition!.keys.bulk)).toBe(products), {
+    timeout: 60_000,
+  })
+
+  const delivered = { main: 0, bulk: 0 }
+  app.pipeline.events.on('delivered', ({ stream, group, lane, entries }) => {
+    if (stream === indexed && group === 'index') delivered[lane] += entries
+  })
+  app.start('consumer', indexed)
+  const passed: number[] = []
+  for (let edit = 1; edit <= 10; edit++) {
+    await app.save(Product, { id: 20_001 + (edit % 2), name: `edit ${edit}` })
+    const before = delivered.bulk
+    await vi.waitFor(() => expect(delivered.main).toBe(edit), { timeout: 60_000 })
+    passed.push(delivered.bulk - before)
+  }
+  // While the consumer looks at the main lane it may have the bulk lane's turn, and a batch under way.
+  expect(Math.max(...passed)).toBeLessThanOrEqual(3 * settings.batchSize)
+  // It was a race at all, and the bulk lane was served meanwhile.
+  expect(delivered.bulk).toBeGreaterThan(0)
+  expect(delivered.bulk).toBeLessThan(products)
+
+  await app.redstream.drained({ timeout: 120_000 })
+  const client = app.space.elasticsearch()
+  await client.indices.refresh({ index: indexed })
+  const renamed = await client.count({ index: indexed, query: { match: { 'category.name': 'new' } } })
+  expect(renamed.count).toBe(products)
+  expect((await client.get<{ name: string }>({ index: indexed, id: '20001' }))._source?.name).toBe('edit 10')
+}, 240_000)
