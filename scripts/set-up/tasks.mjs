@@ -19,10 +19,15 @@ export const tasks = {
   },
   test: { does: 'all tests, or those whose path holds an argument', file: 'scripts/test.ts', build: true },
   torture: { does: 'random writers and random kills', file: 'test/torture/main.ts', build: true },
-  'bench:save': { does: 'what a captured save costs', file: 'bench/save-cost.ts' },
+  bench: { does: 'drain, saves, transactions, latency', file: 'bench/main.ts', build: true },
   'bench:backlog': {
     does: 'a backlog of a million messages and one consumer',
     file: 'bench/backlog.ts',
+    build: true,
+  },
+  'bench:cascade': {
+    does: 'a renamed country beside single edits',
+    file: 'bench/cascade.ts',
     build: true,
   },
   'bench:outage': {
@@ -35,6 +40,7 @@ export const tasks = {
     file: 'bench/take-over.ts',
     build: true,
   },
+  'bench:statements': { does: 'what a captured statement costs', file: 'bench/statement-cost.ts' },
   build: { does: 'dist', build: true },
   // Examples and tests import the package by its name, so these two need its types in dist.
   lint: {

@@ -1,0 +1,95 @@
+import { EntitySchema } from 'typeorm'
+
+import { Indexed } from '../src/indexed.ts'
+
+/** A small row: about 200 bytes of document. */
+export class City {
+  id!: number
+  name!: string
+  country!: string
+  latitude!: number
+  longitude!: number
+  population!: number
+}
+
+export class Brand {
+  id!: number
+  name!: string
+}
+
+export class Category {
+  id!: number
+  name!: string
+}
+
+/** A wide row: thirty columns and two relations. */
+export class Product {
+  id!: number
+  brand!: Brand
+  categories!: Category[];
+  [column: string]: unknown
+}
+
+/** Whose streams and indices these are: several runs may share the servers. */
+export const space = process.env['BENCH_SPACE'] ?? 'bench'
+
+// Plain TypeScript has no decorators: schemas, and the decorator as a function.
+Indexed<City>({
+  index: `${space}-cities`,
+  document: ({ name, country, latitude, longitude, population }) => ({
+    name,
+    country,
+    location: { latitude, longitude },
+    population,
+  }),
+})(City)
+Indexed<Product>({ index: `${space}-products`, relations: { brand: true, categories: true } })(Product)
+
+export const textColumns = Array.from({ length: 12 }, (_, i) => `text${i}`)
+export const numberColumns = Array.from({ length: 12 }, (_, i) => `number${i}`)
+export const dateColumns = Array.from({ length: 4 }, (_, i) => `date${i}`)
+
+const id = { type: 'integer', primary: true, generated: true } as const
+
+const city = new EntitySchema<City>({
+  name: 'City',
+  target: City,
+  tableName: 'cities',
+  columns: {
+    id,
+    name: { type: 'text' },
+    country: { type: 'text' },
+    latitude: { type: 'double precision' },
+    longitude: { type: 'double precision' },
+    population: { type: 'integer' },
+  },
+})
+const brand = new EntitySchema<Brand>({
+  name: 'Brand',
+  target: Brand,
+  tableName: 'brands',
+  columns: { id, name: { type: 'text' } },
+})
+const category = new EntitySchema<Category>({
+  name: 'Category',
+  target: Category,
+  tableName: 'categories',
+  columns: { id, name: { type: 'text' } },
+})
+const product = new EntitySchema<Product>({
+  name: 'Product',
+  target: Product,
+  tableName: 'products',
+  columns: {
+    id,
+    ...Object.fromEntries(textColumns.map((name) => [name, { type: 'text' as const }])),
+    ...Object.fromEntries(numberColumns.map((name) => [name, { type: 'integer' as const }])),
+    ...Object.fromEntries(dateColumns.map((name) => [name, { type: 'timestamptz' as const }])),
+  },
+  relations: {
+    brand: { type: 'many-to-one', target: 'Brand' },
+    categories: { type: 'many-to-many', target: 'Category', joinTable: { name: 'product_categories' } },
+  },
+})
+
+export const entities = [city, brand, category, product]

@@ -1,0 +1,15 @@
+import { defineConfig } from 'redstream'
+import { DataSource } from 'typeorm'
+
+import { entities, space } from './entities.ts'
+
+/** Of the worker processes that a benchmark starts. */
+export default defineConfig({
+  dataSource: new DataSource({
+    type: 'postgres',
+    url: process.env['DATABASE_URL']!,
+    schema: space,
+    entities,
+  }),
+  namespace: space,
+})
