@@ -11,7 +11,7 @@ export interface Batch {
   readonly ids: readonly string[]
   /** The latest message of each row, with its payload if it has one. */
   readonly messages: readonly Message[]
-  /** The stream's entries that hold them. */
+  /** The stream's entries that hold them, oldest first; an id begins with the time of its publish, in ms of Redis' clock. */
   readonly entries: readonly Entry[]
   readonly partition: Partition
   readonly lane: Lane
@@ -32,6 +32,8 @@ export interface Batch {
 export interface BatchResult {
   /** Keys to try again after a pause, with a new batch object. */
   readonly retry?: readonly string[]
+  /** Those of `retry` that were not even begun: whether they end the process is as open as before. */
+  readonly untried?: readonly string[]
   /** Rows that are indexed now: their older dead letters are removed together with the acknowledgement. */
   readonly resolved?: readonly Resolution[]
 }

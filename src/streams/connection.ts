@@ -114,6 +114,9 @@ export class RedisConnections {
       stringNumbers: false,
       reconnectOnError: (error) => replyCode(error) === 'READONLY',
       connectTimeout: this.#timeoutMs,
+      // Otherwise it looks for a Sentinel for ever, or waits for one that is silent.
+      ...(limits.retryStrategy ? { sentinelRetryStrategy: limits.retryStrategy } : {}),
+      sentinelCommandTimeout: this.#timeoutMs,
     })
     defineScripts(client)
     const outage = new Outage(client)

@@ -150,9 +150,14 @@ export class Consumer implements Worker {
     const activity = this.progress.begin('handle')
     const work: Work = { member, delivery, activity, signal }
     let remaining = delivery.entries
+    let blamed = delivery.deliveries > 1 ? remaining : []
+    // Others may keep it waiting for its turn, and tell how they get on. Later it pauses: a rest would count as progress.
+    activity.rests()
     try {
-      for (let tries = 1; ; tries++) {
+      for (;;) {
         const result = await this.#handle(work, remaining)
+        // Told to stop before it had its turn.
+        if (result === undefined) return
         const retry = new Set(result.retry)
         const finished = finishedEntries(remaining, retry)
         if (finished.length === 0) this.#failed(activity)
@@ -160,8 +165,11 @@ export class Consumer implements Worker {
         if (finished.length > 0) activity.advanced()
         const done = new Set(finished)
         remaining = remaining.filter((entry) => !done.has(entry))
-        if (remaining.length > 0 && tries === 1 && delivery.deliveries > 1)
-          await this.#acquit(work, remaining)
+        blamed = await this.#acquit(
+          work,
+          blamed.filter((entry) => !done.has(entry)),
+          result.untried,
+        )
         if (remaining.length === 0 || signal.aborted) return
         activity.pauses()
         await backoff.pause(signal)
@@ -173,22 +181,24 @@ export class Consumer implements Worker {
     }
   }
 
-  async #handle({ delivery, activity, signal }: Work, entries: readonly Entry[]): Promise<BatchResult> {
+  /** Hands the rows to the handler; undefined when the Consumer was told to stop before it could. */
+  async #handle(
+    { delivery, activity, signal }: Work,
+    entries: readonly Entry[],
+  ): Promise<BatchResult | undefined> {
     const { partition, group, handler, isolation, logger } = this.#options
     const { lane, deliveries, alone } = delivery
     const { stream } = partition
     const messages = latestMessages(entries)
     const ids = messages.map((message) => message.id)
     if (ids.length === 0) return {}
+    const facts = { stream, group, ids, messages, entries, partition, lane, deliveries, alone }
     try {
-      // Others may keep it waiting, and tell how they get on.
-      activity.rests()
-      const result = await isolation.run(async () => {
+      const attempt = async (): Promise<BatchResult> => {
         activity.begins('handle')
-        const rows = { stream, group, ids, messages, entries, partition, lane }
-        return handler({ ...rows, deliveries, alone, signal, activity })
-      }, alone)
-      return result ?? {}
+        return (await handler({ ...facts, signal, activity })) ?? {}
+      }
+      return await isolation.run(attempt, alone, signal)
     } catch (error) {
       logger.error(
         { err: error, consumer: this.name, messages: ids.length },
@@ -228,13 +238,23 @@ export class Consumer implements Worker {
     }
   }
 
-  /** Best effort: otherwise they are blamed for the next death, and only tried in smaller batches for it. */
-  async #acquit({ member, delivery }: Work, entries: readonly Entry[]): Promise<void> {
+  /**
+   * Forgets the deliveries of entries that were tried without an end of this process; returns the others. Best effort:
+   * otherwise they are blamed for the next death, and only tried in smaller batches for it.
+   */
+  async #acquit(
+    { member, delivery }: Work,
+    blamed: readonly Entry[],
+    untried: readonly string[] = [],
+  ): Promise<readonly Entry[]> {
+    const tried = finishedEntries(blamed, new Set(untried))
+    if (tried.length === 0) return blamed
     try {
-      await member.acquit(delivery.lane, entries)
+      await member.acquit(delivery.lane, tried)
     } catch (error) {
       this.#options.logger.debug({ err: error, consumer: this.name }, 'delivery counts stay as they are')
     }
+    return blamed.filter((entry) => !tried.includes(entry))
   }
 
   #failed(activity: Activity): void {

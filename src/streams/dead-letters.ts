@@ -51,7 +51,7 @@ const letterSchema = z.object({
 
 /**
  * Writes dead letters, one per row; a further failure of the same row counts its attempts up. A letter of a later
- * ticket stays as it is.
+ * ticket, or of the same, stays as it is.
  *
  * @param version - the ticket that the rows were read with
  * @param most - letters that a partition may hold
@@ -120,7 +120,10 @@ export async function discardLetters(
   partition: Partition,
   ids: readonly string[],
 ): Promise<number> {
-  return ids.length === 0 ? 0 : redis.hdel(partition.keys.deadLetters, ...ids)
+  let discarded = 0
+  for (let start = 0; start < ids.length; start += pageSize)
+    discarded += await redis.hdel(partition.keys.deadLetters, ...ids.slice(start, start + pageSize))
+  return discarded
 }
 
 function toLetter({ stream }: Partition, id: string, json: string): DeadLetter {

@@ -37,6 +37,8 @@ export interface AttemptResult {
   readonly version: string
   /** Keys of the rows to try again. */
   readonly retry: ReadonlySet<string>
+  /** Those of them of which no document was made: the time did not suffice. */
+  readonly untried: readonly string[]
   /** Rows that cannot be indexed as they were read. */
   readonly dead: ReadonlyMap<string, Burial>
   readonly outcomes: readonly Outcome[]
@@ -118,6 +120,7 @@ export class Attempts {
     return {
       version: ticket.version,
       retry,
+      untried: late,
       dead: burials,
       outcomes,
       superseded: conflicts.length - conflicting.length,

@@ -35,7 +35,7 @@ export class Indexer {
     if (batch.alone) {
       const verdict = await this.#trial.begin(batch)
       if (verdict === 'condemned') return {}
-      if (verdict === 'no room') return this.#noRoom(batch, batch.ids)
+      if (verdict === 'no room') return { ...this.#noRoom(batch, batch.ids), untried: batch.ids }
     }
     const first = await this.#attempts.attempt(batch, batch.ids)
     this.#trial.end(batch)
@@ -53,7 +53,7 @@ export class Indexer {
     }
     // A row may have another key than it was asked for (a collation that ignores case): ask for all of them again.
     const again = [...retry].every((id) => batch.ids.includes(id)) ? [...retry] : batch.ids
-    return { retry: again, resolved }
+    return { retry: again, untried: first.untried, resolved }
   }
 
   /** Writes the dead letters of an attempt and returns their ids; those for which there is no room are tried again. */

@@ -2,6 +2,7 @@ import type { Logger } from '../runtime/logger.ts'
 import type { Batch } from '../streams/batch.ts'
 import { bury, deadLetterOf, discardLetters, type DeadLetter } from '../streams/dead-letters.ts'
 import type { RedisClient } from '../streams/scripts.ts'
+import { streamIdMs } from '../streams/stream-id.ts'
 import { takeTicket } from './ticket.ts'
 
 export interface TrialOptions {
@@ -16,9 +17,16 @@ export const killedType = 'consumer_killed'
 /** So many processes may end while they try a row alone. */
 const mostDeaths = 3
 
-/** Whether a row has ended so many processes, each while it was tried alone, that it is not tried any more. */
-export function isCondemned(letter: Pick<DeadLetter, 'type' | 'attempts'> | undefined): boolean {
-  return letter?.type === killedType && letter.attempts >= mostDeaths
+/**
+ * Whether a row has ended so many processes, each while it was tried alone, that it is not tried any more. One that was
+ * published after the last of them has been changed, or somebody asks for it: it may be mended.
+ */
+export function isCondemned(
+  letter: Pick<DeadLetter, 'type' | 'attempts' | 'lastAt'> | undefined,
+  publishedMs: number,
+): boolean {
+  if (letter?.type !== killedType || letter.attempts < mostDeaths) return false
+  return publishedMs <= Date.parse(letter.lastAt)
 }
 
 /**
@@ -28,8 +36,8 @@ export function isCondemned(letter: Pick<DeadLetter, 'type' | 'attempts'> | unde
  */
 export class Trial {
   readonly #options: TrialOptions
-  /** Rows whose letter this process has written, so that being tried again here is no further death. */
-  readonly #open = new Set<string>()
+  /** Row → ticket of its letter. The same ticket counts once, however often the letter is written with it. */
+  readonly #open = new Map<string, string>()
 
   constructor(options: TrialOptions) {
     this.#options = options
@@ -39,10 +47,11 @@ export class Trial {
   async begin(batch: Batch): Promise<'try' | 'condemned' | 'no room'> {
     const { redis, deadLetterCap, logger } = this.#options
     const { partition } = batch
+    batch.activity.begins('ticket')
     for (const id of batch.ids) {
-      if (this.#open.has(id)) continue
-      const letter = await deadLetterOf(redis, partition, id)
-      if (isCondemned(letter)) {
+      const open = this.#open.get(id)
+      const letter = open === undefined ? await deadLetterOf(redis, partition, id) : undefined
+      if (isCondemned(letter, streamIdMs(batch.entries.at(-1)!.id))) {
         const { stream } = partition
         const { type, reason } = letter!
         logger.error(
@@ -53,12 +62,17 @@ export class Trial {
       }
       // The attempts of another failure are no deaths.
       if (letter !== undefined && letter.type !== killedType) await discardLetters(redis, partition, [id])
-      const { version } = await takeTicket(redis, partition)
+      const version = open ?? (await takeTicket(redis, partition)).version
+      this.#open.set(id, version)
       const reason =
         'the process ended while it indexed this row and no other (memory, a crash, or killed from outside)'
       const refused = await bury(redis, partition, [{ id, type: killedType, reason }], version, deadLetterCap)
-      if (refused.length > 0) return 'no room'
-      this.#open.add(id)
+      if (refused.length > 0) {
+        // What it waits for now.
+        batch.activity.begins('bury')
+        this.#open.delete(id)
+        return 'no room'
+      }
     }
     return 'try'
   }

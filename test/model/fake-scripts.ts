@@ -82,7 +82,7 @@ export function settle(
 /** bury.lua: writes a dead letter or counts its attempts up; 0 when a new one finds no room. */
 export function bury(redis: FakeRedis, row: string, ticket: number, type: string, most: number): number {
   const known = redis.letters[row]
-  if (known !== undefined && known.ticket > ticket) return known.attempts
+  if (known !== undefined && known.ticket >= ticket) return known.attempts
   if (known === undefined && Object.keys(redis.letters).length >= most) return 0
   const attempts = (known?.attempts ?? 0) + 1
   redis.letters[row] = { ticket, type, attempts }

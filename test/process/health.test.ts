@@ -134,7 +134,16 @@ test('Redis away for longer than stallAfter: live, not ready, and ready again', 
 
   await redis.restart()
   await run.until(async () => (await endpoints.ready()).status === 200, 'is not ready')
-  await world.saveCities(5, 'after Redis came back')
+  // Refused until the writer has a connection again, too.
+  await run.until(async () => {
+    try {
+      await world.saveCities(5, 'after Redis came back')
+      return true
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'REDIS_UNAVAILABLE' })
+      return false
+    }
+  }, 'lets the writer save')
   await world.caughtUp()
   await world.expectInSync()
 })

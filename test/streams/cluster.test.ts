@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 
 import { startRedis, type ServerHandle } from '../../services/services.ts'
 import type { Batch, BatchResult } from '../../src/streams/batch.ts'
@@ -11,6 +11,7 @@ import { StreamWriter } from '../../src/streams/stream-writer.ts'
 import { Trimmer } from '../../src/streams/trimmer.ts'
 import { takeTicket } from '../../src/sync/ticket.ts'
 import {
+  alive,
   consumerOf,
   eventually,
   messages,
@@ -156,4 +157,36 @@ test('a cluster that is not there is one clear error', async () => {
       /a cluster of 1 known nodes does not answer: Connection is closed;/,
     ) as string,
   })
+})
+
+test('while a Cluster is away, commands are refused at once, and a stop does not wait until it is back', async () => {
+  // Nobody has told a node that knows no other what its address is.
+  const args = ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1']
+  const node = await startRedis({ args })
+  onTestFinished(() => node.stop())
+  const client = new Redis(node.url)
+  await client.cluster(
+    'ADDSLOTS',
+    Array.from({ length: slots }, (_, slot) => slot),
+  )
+  await eventually(async () => expect(await client.cluster('INFO')).toMatch(/cluster_state:ok/))
+  client.disconnect()
+  const stream = await open({ url: node.url })
+  const connections = openConnections(
+    { cluster: [{ host: '127.0.0.1', port: node.port }] },
+    stream.logger,
+    500,
+  )
+  const here = { ...stream, connections, redis: connections.commands }
+  // It never looks for the dead again, so that it waits for its reader and for nothing else.
+  const choices = { handler: () => Promise.resolve(), takeOverAfterMs: 3_600_000 }
+  const running = start(consumerOf(here, choices))
+  await alive(here, 1)
+  await node.stop()
+  await eventually(async () => {
+    const refused = connections.check().catch((error: unknown) => error)
+    const later = new Promise((resolve) => void setImmediate(resolve, 'waits'))
+    expect(await Promise.race([refused, later])).toMatchObject({ code: 'REDIS_UNAVAILABLE' })
+  })
+  await running.stop()
 })

@@ -2,16 +2,19 @@ import { expect, test } from 'vitest'
 
 import type { Batch } from '../../src/streams/batch.ts'
 import { isDrained, workerStatus } from '../../src/streams/inspect.ts'
+import { Isolation } from '../../src/streams/isolation.ts'
 import {
   alive,
   blocked,
   consumerOf,
+  entriesIn,
   eventually,
   gate,
   membersOf,
   messages,
   openConnections,
   pendingIn,
+  readAs,
   rowIds,
   start,
   useStreams,
@@ -142,4 +145,40 @@ test('runOnce leaves neither members nor connections behind', async () => {
   await eventually(() => expect(proxy.connections).toBe(1))
   await connections.close()
   await proxy.close()
+})
+
+test('a stop does not wait for the turn of a batch that must be alone, and nobody waits for that batch any more', async () => {
+  const stream = await open()
+  const { redis, writer, partition, log } = stream
+  const isolation = new Isolation()
+  const release = gate()
+  const seen: string[] = []
+  const busy = start(
+    consumerOf(stream, {
+      isolation,
+      group: 'busy',
+      handler: async ({ ids }) => {
+        seen.push(...ids)
+        if (seen.length === 1) await release.passed
+      },
+    }),
+  )
+  await writer.publish(messages(['1']), 'main')
+  await eventually(() => expect(seen).toEqual(['1']))
+  await readAs(stream, 'dead', 1)
+  const [entry] = await entriesIn(redis, partition.keys.main)
+  await redis.xclaim(partition.keys.main, 'index', 'dead', 0, entry!.id, 'RETRYCOUNT', 4, 'JUSTID')
+  const tried: string[] = []
+  const handler = ({ ids }: Batch): Promise<void> => Promise.resolve(void tried.push(...ids))
+  const waiting = start(consumerOf(stream, { isolation, handler }))
+  await eventually(() =>
+    expect(log).toContainEqual(expect.objectContaining({ message: 'took over entries' }) as unknown),
+  )
+  await waiting.stop()
+  expect(tried).toEqual([])
+  expect(await pendingIn(redis, partition.keys.main)).toBe(1)
+  await writer.publish(messages(['2']), 'main')
+  await eventually(() => expect(seen).toEqual(['1', '2']))
+  release.open()
+  await busy.stop()
 })

@@ -322,3 +322,20 @@ test('large batches of the bulk lane do not take the place that is kept for the 
   bulk.open()
   await eventually(() => expect(seen).toHaveLength(12))
 })
+
+test('a batch that is tried again and again makes no progress meanwhile', async () => {
+  const stream = await open()
+  await stream.writer.publish(messages(['1']), 'main')
+  const lastProgress: number[] = []
+  const handler = ({ ids }: Batch): Promise<{ retry: readonly string[] }> => {
+    lastProgress.push(performance.now() - consumer.progress.report().progressMs)
+    return Promise.resolve({ retry: lastProgress.length < 4 ? ids : [] })
+  }
+  // With its only place taken, the loop rests.
+  const consumer = consumerOf(stream, { handler, concurrency: 1 })
+  const running = start(consumer)
+  await eventually(() => expect(lastProgress).toHaveLength(4))
+  await running.stop()
+  const [, first, ...later] = lastProgress
+  for (const at of later) expect(at - first!).toBeLessThan(1)
+})

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 
-import { bury, deadLetterOf } from '../../src/streams/dead-letters.ts'
+import { bury, deadLetterOf, discardLetters } from '../../src/streams/dead-letters.ts'
 import { createGroup } from '../../src/streams/group-member.ts'
 import { Heartbeat, readHeartbeats } from '../../src/streams/heartbeat.ts'
 import { workersKey } from '../../src/streams/keys.ts'
@@ -223,8 +223,24 @@ test('bury leaves a letter of a later ticket as it is', async () => {
   expect(await bury(redis, partition, [letter], '1790000000000002', 1)).toEqual([])
   expect(await bury(redis, partition, [{ ...letter, type: 'older' }], '1790000000000001', 1)).toEqual([])
   expect(await deadLetterOf(redis, partition, '1')).toMatchObject({ type: 'newer', attempts: 1 })
-  expect(await bury(redis, partition, [{ ...letter, type: 'same' }], '1790000000000002', 1)).toEqual([])
-  expect(await deadLetterOf(redis, partition, '1')).toMatchObject({ type: 'same', attempts: 2 })
+  // The same attempt, because the first reply was lost.
+  expect(await bury(redis, partition, [letter], '1790000000000002', 1)).toEqual([])
+  expect(await deadLetterOf(redis, partition, '1')).toMatchObject({ type: 'newer', attempts: 1 })
+  expect(await bury(redis, partition, [{ ...letter, type: 'later' }], '1790000000000003', 1)).toEqual([])
+  expect(await deadLetterOf(redis, partition, '1')).toMatchObject({ type: 'later', attempts: 2 })
+})
+
+test('as many letters as there may be are discarded', async () => {
+  const { redis, partition } = await open()
+  const ids = rowIds(150_000)
+  await bury(
+    redis,
+    partition,
+    [1, 150_000].map((id) => ({ id: `${id}`, type: 'x', reason: 'x' })),
+    '7',
+    10,
+  )
+  expect(await discardLetters(redis, partition, ids)).toBe(2)
 })
 
 test('settle takes more entries and rows than Lua can unpack at once', async () => {

@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test } from 'vitest'
 
-import type { Batch } from '../../src/streams/batch.ts'
+import type { Batch, BatchResult } from '../../src/streams/batch.ts'
 import { createGroup } from '../../src/streams/group-member.ts'
 import { isDrained } from '../../src/streams/inspect.ts'
 import {
@@ -273,4 +273,25 @@ test('a stream that is deleted while the Consumer is busy is made again too', as
   await writer.publish(messages(['2']), 'main')
   await eventually(() => expect(seen).toEqual(['1', '2']))
   expect(log.filter(({ message }) => /cannot read/.test(message))).toEqual([])
+})
+
+test('deliveries are forgotten when a row was tried, and not when it was not even begun', async () => {
+  const stream = await open()
+  const { redis, writer, partition } = stream
+  await writer.publish(messages(rowIds(3)), 'main')
+  await readAs(stream, 'dead', 3)
+  let tries = 0
+  const handler = ({ ids }: Batch): Promise<BatchResult> => {
+    tries++
+    return Promise.resolve({ retry: ids, untried: ids.slice(tries) })
+  }
+  const deliveries = async (): Promise<number[]> =>
+    (
+      (await redis.xpending(partition.keys.main, 'index', '-', '+', 10)) as [string, string, number, number][]
+    ).map(([, , , count]) => count)
+  const running = start(consumerOf(stream, { handler }))
+  await eventually(async () => expect(await deliveries()).toEqual([1, 2, 2]))
+  await eventually(async () => expect(await deliveries()).toEqual([1, 1, 2]))
+  await eventually(async () => expect(await deliveries()).toEqual([1, 1, 1]))
+  await running.stop()
 })

@@ -1,6 +1,6 @@
 -- Writes a dead letter, or counts one more attempt of an existing one. A new letter beyond the cap is refused, so
 -- that nothing grows without bound and nothing is dropped in silence: its entry stays pending. One of an older ticket
--- than the letter that is there says nothing new.
+-- than the letter that is there says nothing new, nor does one of the same: the first reply was lost.
 --
 -- KEYS[1] dead letters
 -- ARGV[1] row key   ARGV[2] ticket that the row was read with   ARGV[3] type   ARGV[4] reason   ARGV[5] most letters
@@ -15,7 +15,7 @@ local letter = { attempts = 0, firstAt = now }
 local known = redis.call('HGET', KEYS[1], ARGV[1])
 if known then
   letter = cjson.decode(known)
-  if tonumber(letter.ticket or 0) > tonumber(ARGV[2]) then
+  if tonumber(letter.ticket or 0) >= tonumber(ARGV[2]) then
     return letter.attempts
   end
 elseif redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[5]) then
