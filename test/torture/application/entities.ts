@@ -72,7 +72,7 @@ export function indexEntities(space: string): void {
     relations: { customer: true, lines: true },
     document: async ({ id, note, customer, lines }) => {
       // As if something else were asked for: now and then the rows grow old before they are sent.
-      if (Math.random() < 0.05) await sleep(Math.random() * 500)
+      if (Math.random() < 0.04) await sleep(Math.random() * 1_500)
       return {
         id,
         note,
