@@ -83,7 +83,7 @@ export interface StreamDefinition<E extends ObjectLiteral = ObjectLiteral> {
   readonly stream: string
   readonly partitions: number
   readonly metadata: EntityMetadata
-  readonly options: Pick<IndexedOptions<E>, 'payload' | 'id' | 'routing'>
+  readonly options: Pick<IndexedOptions<E>, 'payload' | 'id' | 'routing' | 'relations'>
 }
 
 /** An indexed entity of one DataSource with everything resolved. An entity may have several, one for each index. */

@@ -307,17 +307,18 @@ export class Redstream {
     await this.#subscriber.settled()
     const end = performance.now() + timeout
     for (;;) {
-      const left: string[] = []
-      // First what queues rows elsewhere: once it is done, it adds nothing to the streams that are looked at after it.
-      for (const definition of new Set([...this.#cascading, ...this.#definitions])) {
+      const left = new Set<string>()
+      // First what queues rows elsewhere: once all of that is done, it adds nothing to what is looked at after it. An
+      // entity may be on both sides, so its stream is looked at twice.
+      for (const definition of [...this.#cascading, ...this.#definitions]) {
         const { partitions } = this.#writers.get(definition)!
-        if (!(await isDrained(this.#connections.commands, partitions))) left.push(definition.stream)
+        if (!(await isDrained(this.#connections.commands, partitions))) left.add(definition.stream)
       }
-      if (left.length === 0) return
+      if (left.size === 0) return
       if (performance.now() > end) {
         throw new RedstreamError(
           'TIMEOUT',
-          `not drained after ${timeout} ms: ${left.join(', ')}; is a consumer running for each group?`,
+          `not drained after ${timeout} ms: ${[...left].join(', ')}; is a consumer running for each group?`,
         )
       }
       await pause(20)

@@ -104,7 +104,7 @@ class Seen {
 }
 
 /** Rows that have one of the values in some columns, in pages, locked when this is a transaction. */
-async function* rowsWith(
+export async function* rowsWith(
   queryRunner: QueryRunner,
   metadata: EntityMetadata,
   wanted: readonly Column[],

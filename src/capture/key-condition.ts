@@ -33,16 +33,23 @@ export function keyCondition(
   return { sql: alternatives.join(' OR '), parameters }
 }
 
-/** "Later in the order of these columns than these values", written out because not every database compares rows. */
-export function laterThan(names: readonly string[], values: KeyValues): Condition {
+/**
+ * "Later in the order of these columns than these values".
+ *
+ * @param comparesRows - whether the database finds the first such row in its index when rows are compared (PostgreSQL,
+ * which reads all rows before it otherwise). Not every database compares rows, so elsewhere it is written out.
+ */
+export function laterThan(names: readonly string[], values: KeyValues, comparesRows: boolean): Condition {
+  const parameters = Object.fromEntries(values.map((value, i) => [`after${i}`, value]))
+  if (comparesRows) {
+    const row = names.map((_, i) => `:after${i}`)
+    return { sql: `(${names.join(', ')}) > (${row.join(', ')})`, parameters }
+  }
   const alternatives = names.map((name, i) => {
     const equal = names.slice(0, i).map((other, j) => `${other} = :after${j}`)
     return `(${[...equal, `${name} > :after${i}`].join(' AND ')})`
   })
-  return {
-    sql: `(${alternatives.join(' OR ')})`,
-    parameters: Object.fromEntries(values.map((value, i) => [`after${i}`, value])),
-  }
+  return { sql: `(${alternatives.join(' OR ')})`, parameters }
 }
 
 // pg can be told to parse bigints as such, and does not take them in arrays.

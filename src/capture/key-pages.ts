@@ -4,6 +4,7 @@ import type { SelectQueryBuilder } from 'typeorm'
 import { hydrated, type Column } from './changes.ts'
 import { laterThan, type Condition } from './key-condition.ts'
 import { keyOf, type RowKey } from './row-key.ts'
+import { isPostgres } from './row-lock.ts'
 
 /** Which rows: as in TypeORM's `find({ where })`. */
 export type Where<E extends ObjectLiteral> = FindOptionsWhere<E> | FindOptionsWhere<E>[]
@@ -92,6 +93,7 @@ function later(query: Query, key: readonly Column[], last: RawRow): void {
   const { sql, parameters }: Condition = laterThan(
     names,
     key.map(({ databaseName }) => last[databaseName]),
+    isPostgres(query.connection.options.type),
   )
   query.andWhere(sql, parameters)
 }

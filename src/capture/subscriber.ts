@@ -24,10 +24,9 @@ import type { Message } from '../streams/message.ts'
 import { isInBulkOf } from './bulk-context.ts'
 import { changeOfEvent, type Column, type RowChange, type WriteKind } from './changes.ts'
 import type { DatabaseCascade } from './database-cascade.ts'
-import { keyIn, messageFor } from './entity-message.ts'
+import { keyIn, keyOfChange, messageFor } from './entity-message.ts'
 import { Removals } from './removals.ts'
 import type { Statements, StatementSink } from './returning/statements.ts'
-import { keyOf } from './row-key.ts'
 import { TransactionCapture, type Writers } from './transaction-capture.ts'
 import type { CallSite, Uncaptured } from './uncaptured.ts'
 
@@ -269,8 +268,13 @@ export class CaptureSubscriber implements EntitySubscriberInterface, StatementSi
     const messages = new Map<StreamDefinition, Message[]>()
     for (const change of changes) {
       for (const definition of this.#concerned.get(change.metadata) ?? []) {
-        const id = keyOf(definition.metadata, change.key)
-        if (id === undefined || !cascade.concerns(definition, change)) continue
+        if (!cascade.concerns(definition, change)) continue
+        const id = keyOfChange(definition, change)
+        if (id === undefined) {
+          // Two classes of one table that do not agree about its primary key.
+          if (!isInBulkOf(definition)) this.#options.uncaptured.report(change.kind, definition)
+          continue
+        }
         const message = cascade.completed<Message>(definition, { id }, change)
         if (message.before === undefined && isInBulkOf(definition)) continue
         const ofDefinition = messages.get(definition) ?? []
@@ -294,7 +298,8 @@ export class CaptureSubscriber implements EntitySubscriberInterface, StatementSi
     const change = changeOfEvent(kind, event)
     for (const definition of concerned) {
       if (!cascade.concerns(definition, change)) continue
-      const message = cascade.completed(definition, messageFor(definition, event), change)
+      const told = messageFor(definition, event) ?? messageOf(definition, change)
+      const message = cascade.completed(definition, told, change)
       if (message === undefined) this.#withoutKey(kind, definition, 'refuse')
       // With a payload, the message is made of the entity as it is after the write.
       else if (event.queryRunner.isTransactionActive && definition.options.payload === undefined) {
@@ -315,7 +320,8 @@ export class CaptureSubscriber implements EntitySubscriberInterface, StatementSi
     const change = changeOfEvent(kind, event)
     for (const definition of concerned) {
       if (!cascade.concerns(definition, change)) continue
-      const message = cascade.completed(definition, this.#messageAfter(definition, event), change)
+      const told = this.#messageAfter(definition, event) ?? messageOf(definition, change)
+      const message = cascade.completed(definition, told, change)
       if (message === undefined) this.#withoutKey(kind, definition, 'report')
       else if (event.queryRunner.isTransactionActive) {
         const transaction = this.transactionOf(event.queryRunner)
@@ -398,6 +404,12 @@ export class CaptureSubscriber implements EntitySubscriberInterface, StatementSi
       this.#options.uncaptured[then](kind, definition)
     }
   }
+}
+
+/** The message for a row that another class of its table tells of. */
+function messageOf(definition: StreamDefinition, change: RowChange): Message | undefined {
+  const id = keyOfChange(definition, change)
+  return id === undefined ? undefined : { id }
 }
 
 /** Depth of nested transactions: 1 is the outermost. Not in TypeORM's public types, but in every driver's query runner. */

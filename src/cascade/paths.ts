@@ -107,10 +107,9 @@ function pathsOf(
   const tie = tieOf(relation)
   if (tie === undefined) return [ofRow]
   const { of, kind, values } = tie
-  return [
-    ofRow,
-    path(kind, { of, values, joins: way, at: values.map(referencedBy), columns: namesOf(values) }),
-  ]
+  // A junction's row ties both of its sides, whichever of them changes.
+  const tying = namesOf(kind === 'junction' ? of.primaryColumns : values)
+  return [ofRow, path(kind, { of, values, joins: way, at: values.map(referencedBy), columns: tying })]
 }
 
 /** What else than a row of the owner's side holds the two together: a foreign key of the other side, or a junction. */
@@ -158,7 +157,10 @@ function columnsThatMatter(
   const shown = columns.filter((column) => column.isSelect && !column.isVirtual)
   if (shown.some((column) => column.isUpdateDate || column.isVersion || column.generatedType || column.query))
     return undefined
+  // A soft-deleted row is not embedded, whether or not the column is selected.
+  const { deleteDateColumn } = relation.inverseEntityMetadata
   const leading = [
+    ...(deleteDateColumn ? [deleteDateColumn] : []),
     ...children.filter((child) => child.relation.isOwning).flatMap((child) => child.relation.joinColumns),
     ...(relation.inverseRelation?.joinColumns ?? []),
   ]

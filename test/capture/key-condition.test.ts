@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 
-import { keyCondition } from '../../src/capture/key-condition.ts'
+import { keyCondition, laterThan } from '../../src/capture/key-condition.ts'
 
 describe('keyCondition', () => {
   test('one parameter where arrays can be one', () => {
@@ -25,6 +25,24 @@ describe('keyCondition', () => {
     expect(keyCondition(['t.x', 't.y'], keys, true)).toEqual({
       sql: '(t.x = :k0_0 AND t.y = :k0_1) OR (t.x = :k1_0 AND t.y = :k1_1)',
       parameters: { k0_0: 1, k0_1: 'a', k1_0: 2, k1_1: 'b' },
+    })
+  })
+})
+
+describe('laterThan', () => {
+  const parameters = { after0: 1, after1: 'b' }
+
+  test('a comparison of rows', () => {
+    expect(laterThan(['t.x', 't.y'], [1, 'b'], true)).toEqual({
+      sql: '(t.x, t.y) > (:after0, :after1)',
+      parameters,
+    })
+  })
+
+  test('written out elsewhere', () => {
+    expect(laterThan(['t.x', 't.y'], [1, 'b'], false)).toEqual({
+      sql: '((t.x > :after0) OR (t.x = :after0 AND t.y > :after1))',
+      parameters,
     })
   })
 })

@@ -35,6 +35,11 @@ const steps: Record<string, Step> = {
     manager.save(Item, { id: items[0].id, shelf: shelves[1] }),
   'a child moves, by update(id)': ({ manager, items, shelves }) =>
     manager.update(Item, items[1].id, { shelf: { id: shelves[1].id } }),
+  'a child moves, by upsert': ({ manager, items }) =>
+    manager.upsert(Line, { order: '4503599627370497', code: 'y', item: { id: items[1].id } }, [
+      'order',
+      'code',
+    ]),
   'a child moves, by redstream.update': ({ shelves }, { redstream }) =>
     redstream.update(Item, { name: 'c' }, { shelf: { id: shelves[1].id } }),
   'a child is deleted, by id': ({ manager }) => manager.delete(Line, { order: '8', code: 'x' }),

@@ -18,7 +18,11 @@ export interface Builder {
     readonly valuesSet?: object | readonly object[]
     readonly insertFromSelect?: unknown
     readonly onIgnore?: string | boolean
-    readonly onUpdate?: { readonly conflict?: string | readonly string[] }
+    readonly onUpdate?: {
+      /** Columns, or the name of a constraint. */
+      readonly conflict?: string | readonly string[]
+      readonly overwrite?: readonly string[]
+    }
     /** Of TypeORM 0.3. */
     readonly onConflict?: string
     readonly callListeners: boolean

@@ -10,7 +10,11 @@ export function keysInValues(builder: Builder): Set<RowKey> {
   return new Set(keys.filter((key) => key !== undefined))
 }
 
+/** Without the changes of which the key is all that they tell: the foreign keys that a row had, no event names. */
 export function withoutKeys(changes: readonly RowChange[], keys: ReadonlySet<RowKey>): readonly RowChange[] {
   if (keys.size === 0) return changes
-  return changes.filter(({ metadata, key }) => !keys.has(keyOf(metadata, key) ?? ''))
+  return changes.filter(
+    ({ metadata, key, before = {} }) =>
+      Object.keys(before).length > 0 || !keys.has(keyOf(metadata, key) ?? ''),
+  )
 }

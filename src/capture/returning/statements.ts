@@ -20,6 +20,7 @@ import { insertedKeys } from './inserted.ts'
 import { joinOldRows, planReturning, returningList } from './plan.ts'
 import { keysSayAll, readChanges } from './read-first.ts'
 import { takeChanges } from './result.ts'
+import { columnsReplaced, rowsUpserted } from './upserted.ts'
 
 /** Where the changes of statements go, and what it wants of them: the subscriber. */
 export interface StatementSink {
@@ -87,7 +88,22 @@ export class Statements {
     const run = returnsRows(this.#dataSource, target.kind)
       ? this.#returning(builder, target, wanted, execute)
       : this.#named(builder, target, wanted, execute)
-    return this.#where(builder, takesAlong ? this.#takingAlong(builder, target, run) : run)
+    if (takesAlong) return this.#where(builder, this.#takingAlong(builder, target, run))
+    const replaced = target.kind === 'insert' ? columnsReplaced(builder, wanted) : []
+    return this.#where(builder, replaced.length > 0 ? this.#replacing(builder, target, replaced, run) : run)
+  }
+
+  /** An upsert that may give rows other foreign keys: what they were is told by no database. */
+  #replacing(builder: Builder, { metadata }: Target, replaced: readonly Column[], run: Run): Run {
+    const site = callSite()
+    return async (queryRunner) => {
+      const { changes, complete } = await rowsUpserted(builder, queryRunner, metadata, replaced)
+      if (!complete) this.#sink.refuseUncaptured('insert', metadata)
+      const result = await run(queryRunner)
+      if (changes.length > 0) await this.#sink.recorded(queryRunner, changes)
+      if (!complete) this.#sink.reportUncaptured('insert', metadata, site)
+      return result
+    }
   }
 
   /** A DELETE with which rows of other tables go or change: they must be found before it. */
