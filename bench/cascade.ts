@@ -67,8 +67,8 @@ const entities = [
 
 /** Lanes off: whatever lane is asked for, messages go to the main one. */
 class OneLane extends StreamWriter {
-  override publish(messages: readonly Message[], _: Lane): Promise<void> {
-    return super.publish(messages, 'main')
+  override queue(messages: readonly Message[], _: Lane, passes: string): Promise<void> {
+    return super.queue(messages, 'main', passes)
   }
 }
 

@@ -27,15 +27,11 @@ export interface CascaderOptions {
 
 /** Owners of one query, and of one message. */
 const ownersPerPage = 1_000
-/** Beyond this number of owners of a batch, it no longer remembers which ones it has queued, so as to keep memory flat. */
-const remembered = 100_000
 
 /** What one batch has done so far. */
 interface Work {
   readonly batch: Batch
   readonly queryRunner: QueryRunner
-  /** The owners queued so far, by their stream: one that several paths lead to is queued once. */
-  readonly queued: Map<StreamDefinition, Set<RowKey>>
   readonly fanOuts: FanOut[]
 }
 
@@ -67,7 +63,7 @@ export class Cascader {
     if (changed.length === 0) return {}
     // The primary: a replica may be behind the change.
     const queryRunner = dataSource.createQueryRunner('master')
-    const work: Work = { batch, queryRunner, queued: new Map(), fanOuts: [] }
+    const work: Work = { batch, queryRunner, fanOuts: [] }
     try {
       for (const path of paths) {
         const starts = startsOf(path, changed, dataSource.driver, (row, error) =>
@@ -152,18 +148,14 @@ export class Cascader {
 
   /** @param ofLook - how many owners there are in all, as far as is known */
   async #queue(
-    { batch, queued }: Work,
+    { batch }: Work,
     { owner }: CascadePath,
     keys: readonly RowKey[],
     ofLook: number,
   ): Promise<void> {
-    const known = queued.get(owner) ?? new Set()
-    queued.set(owner, known)
-    const fresh = keys.filter((key) => !known.has(key))
-    if (known.size < remembered) for (const key of fresh) known.add(key)
     batch.activity.begins('queue')
-    const messages = fresh.map((id) => ({ id, derived: true }) as const)
-    await this.#options.writers.get(owner)!.publish(messages, laneOf(batch.lane, ofLook))
+    const messages = keys.map((id) => ({ id, derived: true }) as const)
+    await this.#options.writers.get(owner)!.queue(messages, laneOf(batch.lane, ofLook), batch.group)
     batch.activity.advanced()
   }
 

@@ -29,6 +29,10 @@ export interface PartitionKeys {
   readonly groups: string
   /** Hash: fan-out of the group "cascade" → how far it is, as JSON. */
   readonly fanOuts: string
+  /** Hash: row key → entry of the main lane that the group "cascade" has added for it. */
+  readonly mainWaiting: string
+  /** The same for the bulk lane. */
+  readonly bulkWaiting: string
 }
 
 /** The two lanes of a stream that consumer groups read. */
@@ -55,6 +59,8 @@ export function partitionsOf(namespace: string, stream: string, count: number): 
         deadLetters: `${base}:dead-letters`,
         groups: `${base}:groups`,
         fanOuts: `${base}:fan-outs`,
+        mainWaiting: `${base}:main:waiting`,
+        bulkWaiting: `${base}:bulk:waiting`,
       },
     }
   })

@@ -7,6 +7,7 @@ export type RedisClient = Redis | Cluster
 
 const numberOfKeys = {
   publish: 2,
+  queue: 2,
   requeue: 2,
   ticket: 2,
   settle: 2,

@@ -27,6 +27,9 @@ const idsPerCall = 10_000
 // Small enough that the Delayer can stop between entries.
 const messagesPerDelayEntry = 500
 
+const mostWaiting = 100_000
+const rememberWaitingMs = 3_600_000
+
 /** What requeue.lua returns: messages and entries moved. */
 const movedSchema = z.tuple([z.number(), z.number()])
 
@@ -95,6 +98,30 @@ export class StreamWriter {
     // WAIT covers only what was sent before it, and the last chunk of a partition is sent when the others are answered.
     await Promise.all(published)
     await this.#replicated(messages.length)
+  }
+
+  /**
+   * Adds messages to a lane, except those of rows that wait there already because of an earlier call. Some 100,000 rows
+   * of a partition and lane are remembered, for an hour after the last call: some 10 MB in Redis.
+   *
+   * @param passes - a group that has no use for these messages; its reading them means nothing
+   */
+  async queue(messages: readonly Message[], lane: Lane, passes: string): Promise<void> {
+    await this.#telling(lane, messages.length, async () => {
+      const calls = this.#byPartition(messages).flatMap(([{ keys }, ofPartition]) =>
+        chunks(ofPartition, messagesPerCall).map((chunk) =>
+          runScript(
+            this.#redis,
+            'queue',
+            [keys[lane], lane === 'main' ? keys.mainWaiting : keys.bulkWaiting],
+            [passes, mostWaiting, rememberWaitingMs, ...flatten(chunk)],
+          ),
+        ),
+      )
+      const added = (await Promise.all(calls)).map((reply) => z.number().parse(reply))
+      await this.#replicated(messages.length)
+      return added.reduce((sum, number) => sum + number, 0)
+    })
   }
 
   /**

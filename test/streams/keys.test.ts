@@ -24,6 +24,8 @@ test('the keys of a stream without a namespace', () => {
       deadLetters: 'redstream:{products}:dead-letters',
       groups: 'redstream:{products}:groups',
       fanOuts: 'redstream:{products}:fan-outs',
+      mainWaiting: 'redstream:{products}:main:waiting',
+      bulkWaiting: 'redstream:{products}:bulk:waiting',
     },
   })
   expect(workersKey('')).toBe('redstream:workers')
@@ -51,7 +53,7 @@ test('all keys of a partition share one hash tag, and no other partition has a k
         for (const { keys } of partitions) {
           expect(new Set(Object.values(keys).map(hashTag)).size).toBe(1)
         }
-        expect(new Set(partitions.flatMap(({ keys }) => Object.values(keys))).size).toBe(8 * count)
+        expect(new Set(partitions.flatMap(({ keys }) => Object.values(keys))).size).toBe(10 * count)
       },
     ),
   )
