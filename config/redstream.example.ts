@@ -83,4 +83,10 @@ export default defineConfig({
 
   // How far behind the main lane of a stream may be before `redstream health` complains.
   maxLag: '1m',
+
+  // How long the old index is kept up to date after a reindex, for `redstream rollback`. It takes its room on the disks.
+  keepOld: '1h',
+
+  // How far behind the main lane may be before the copy of a reindex slows down for it.
+  copyLag: '2s',
 })

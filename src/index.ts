@@ -41,6 +41,9 @@ export type {
   StreamStatus,
   WorkerStatus,
 } from './streams/inspect.ts'
+export type { PlanReport } from './sync/index-administration.ts'
 export type { ElasticsearchConnection, Status } from './sync/pipeline.ts'
+export type { VerifyReport } from './verify/report.ts'
+export type { WhyReport } from './verify/why.ts'
 export { RedstreamError, errorCodes } from './errors.ts'
 export type { ErrorCode } from './errors.ts'

@@ -16,6 +16,23 @@ export const keyField = 'redstream_key'
 /** In a message: where the document was before is not known. */
 export const unknownPlace = '?'
 
+/**
+ * The row's key that a document bears.
+ *
+ * @param id - its `_id`
+ * @param source - as much of it as has {@link keyField}
+ * @returns undefined when it should bear one in that field and does not: somebody else has written it
+ */
+export function keyBorneBy(
+  { options }: Choice,
+  id: string,
+  source: Readonly<Record<string, unknown>> | undefined,
+): RowKey | undefined {
+  if (options.id === undefined) return id
+  const key = source?.[keyField]
+  return typeof key === 'string' ? key : undefined
+}
+
 interface Choice {
   readonly options: Pick<IndexedOptions, 'id' | 'routing'>
 }

@@ -344,7 +344,7 @@ export class Redstream {
     if (open > 0) {
       this.#logger.warn(
         { transactions: open },
-        'closed while transactions were open: what they change from now on is not published; run `redstream verify`',
+        'closed while transactions were open: what they change from now on is not published; run `redstream verify NAME --repair`',
       )
     }
     const { subscribers } = this.#dataSource

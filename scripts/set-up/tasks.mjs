@@ -35,12 +35,14 @@ export const tasks = {
     file: 'bench/outage.ts',
     build: true,
   },
+  'bench:reindex': { does: 'a reindex beside 200 writes a second', file: 'bench/reindex.ts' },
   'bench:take-over': {
     does: 'how long until others index what a killed consumer held',
     file: 'bench/take-over.ts',
     build: true,
   },
   'bench:statements': { does: 'what a captured statement costs', file: 'bench/statement-cost.ts' },
+  'bench:verify': { does: 'verify, with differences made on purpose', file: 'bench/verify.ts' },
   build: { does: 'dist', build: true },
   // Examples and tests import the package by its name, so these two need its types in dist.
   lint: {

@@ -364,7 +364,7 @@ export class CaptureSubscriber implements EntitySubscriberInterface, StatementSi
       }
       logger.warn(
         { err: cause },
-        'changes are committed without a delay message (onUnavailable "accept"); if publishing fails too, the index misses them: run `redstream verify`',
+        'changes are committed without a delay message (onUnavailable "accept"); if publishing fails too, the index misses them: run `redstream verify NAME --repair`',
       )
     }
   }
@@ -375,7 +375,7 @@ export class CaptureSubscriber implements EntitySubscriberInterface, StatementSi
       logger.error(
         { err: describe(error) },
         transaction.unannounced
-          ? 'committed changes could not be published and have no delay message, so the index misses them: run `redstream verify`'
+          ? 'committed changes could not be published and have no delay message, so the index misses them: run `redstream verify NAME --repair`'
           : 'committed changes could not be published; the Delayer re-queues them when their delay is over',
       )
     })

@@ -7,7 +7,12 @@ import { addDeadLetters } from './commands/dead-letters.ts'
 import { addExplain } from './commands/explain.ts'
 import { addHealth } from './commands/health.ts'
 import { addInit } from './commands/init.ts'
+import { addProgress } from './commands/progress.ts'
+import { addReindex } from './commands/reindex.ts'
+import { addRollback } from './commands/rollback.ts'
 import { addStatus } from './commands/status.ts'
+import { addVerify } from './commands/verify.ts'
+import { addWhy } from './commands/why.ts'
 import { addWorkers } from './commands/workers.ts'
 
 /** Called by a command that is done, with the exit code. */
@@ -40,8 +45,13 @@ export function createProgram(finish: Finish): Command {
     .addHelpText('after', '\nExit codes: 0 done, 1 failed, 2 wrong usage or configuration.')
   addWorkers(program, finish)
   addInit(program, finish)
+  addReindex(program, finish)
+  addProgress(program, finish)
+  addRollback(program, finish)
   addStatus(program, finish)
   addHealth(program, finish)
+  addVerify(program, finish)
+  addWhy(program, finish)
   addDeadLetters(program, finish)
   addExplain(program, finish)
   return program

@@ -61,6 +61,12 @@ export function describeElasticsearchError(error: unknown, address: string): Red
   })
 }
 
+/** {@link describeElasticsearchError} for errors of the client; others (of the database, of Redis) are given back as they are. */
+export function describeClientError(error: unknown, address: string): unknown {
+  const isOfClient = statusOf(error) !== undefined || (error instanceof Error && unreachable.has(error.name))
+  return isOfClient ? describeElasticsearchError(error, address) : error
+}
+
 function describeStatus(status: number, error: unknown, server: string): RedstreamError {
   const { type, reason } = refusalOf(error)
   const make = (code: 'ELASTICSEARCH' | 'ELASTICSEARCH_UNAVAILABLE', message: string): RedstreamError =>

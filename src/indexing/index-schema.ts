@@ -92,7 +92,15 @@ export async function currentTargets(client: Client, definition: IndexDefinition
   )
 }
 
-function declareIndex(definition: IndexDefinition, { ticketMaxAgeMs }: InitOptions): DeclaredIndex {
+/**
+ * What an entity's index is declared to be.
+ *
+ * @throws RedstreamError ENTITY (name, relations or settings that cannot work)
+ */
+export function declareIndex(
+  definition: IndexDefinition,
+  { ticketMaxAgeMs }: InitOptions = {},
+): DeclaredIndex {
   checkIndexName(definition.name, definition.metadata.name)
   return { mappings: deriveMappings(definition), settings: deriveSettings(definition, ticketMaxAgeMs) }
 }

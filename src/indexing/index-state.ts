@@ -62,8 +62,9 @@ export function physicalBehind(holders: NameHolders, definition: IndexDefinition
   if (holders.indices.length > 0) {
     throw new RedstreamError(
       'INDEX',
-      `"${name}" is an index, but entity ${metadata.name} needs that name for an alias: ${another}, or delete that ` +
-        'index if its content can be spared, and run `redstream init` again.',
+      `"${name}" is an index, but entity ${metadata.name} needs that name for an alias: adopt it with its ` +
+        `documents (\`redstream init --adopt\`), ${another}, or delete that index if its content can be spared, and run ` +
+        '`redstream init` again.',
     )
   }
   if (holders.data_streams.length > 0) {
@@ -88,7 +89,8 @@ function foreignIndex(physical: string, definition: IndexDefinition): RedstreamE
   return new RedstreamError(
     'INDEX',
     `The alias "${definition.name}" of entity ${definition.metadata.name} points to the index "${physical}", which ` +
-      `Redstream did not make (it lacks the alias "${writeAliasOf(physical)}"). Choose another name (\`index\` in ` +
-      '@Indexed), or remove the alias from that index and run `redstream init`, which makes an index of its own.',
+      `Redstream did not make (it lacks the alias "${writeAliasOf(physical)}"). Adopt it with its documents ` +
+      '(`redstream init --adopt`), choose another name (`index` in @Indexed), or remove the alias from that index and ' +
+      'run `redstream init`, which makes an index of its own.',
   )
 }

@@ -6,9 +6,14 @@ import { valueText } from './canonical-json.ts'
 import { elasticsearchAddress } from './elasticsearch-connection.ts'
 import { describeElasticsearchError, refusalOf, statusOf } from './elasticsearch-error.ts'
 import type { FlatSettings } from './index-settings.ts'
-import { readLiveIndex, type LiveIndex } from './index-state.ts'
+import type { LiveIndex } from './index-state.ts'
 import type { DeclaredIndex } from './refused-definition.ts'
-import { compareMappings, compareSettings, describeDifference } from './schema-difference.ts'
+import {
+  compareMappings,
+  compareSettings,
+  describeDifference,
+  describeSettings,
+} from './schema-difference.ts'
 
 /**
  * Brings a live index up to what was declared, as far as Elasticsearch can do so in place.
@@ -57,9 +62,7 @@ async function updateSettings(
 ): Promise<string[]> {
   const differing = compareSettings(live.settings, declared)
   if (differing.length === 0) return []
-  const changes = differing.map(
-    (each) => `setting ${each.setting}: ${valueText(each.live)} -> ${valueText(each.declared)}`,
-  )
+  const changes = describeSettings(differing)
   const settings = Object.fromEntries(differing.map((each) => [each.setting, each.declared]))
   try {
     await client.indices.putSettings({ index: live.physical, settings })
@@ -87,8 +90,8 @@ async function updateMappings(
   } catch (error) {
     throw describeRefusedChange(client, definition, describeDifference(wanted), error)
   }
-  const after = await readLiveIndex(client, definition)
-  const made = compareMappings(live.mappings, after?.mappings ?? {})
+  const after = await client.indices.getMapping({ index: live.physical })
+  const made = compareMappings(live.mappings, (after[live.physical]?.mappings ?? {}) as Mappings)
   // Dynamic mapping may have added fields of its own in between.
   const ours = new Set([...wanted.added, ...wanted.changed].map((each) => each.field))
   return describeDifference({

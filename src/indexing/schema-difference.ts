@@ -92,11 +92,16 @@ function flattenFields(fields: unknown, prefix: string, flat: Map<string, FlatFi
   }
 }
 
+/** A setting that is not as declared. */
+export interface ChangedSetting {
+  setting: string
+  /** Undefined: not set. */
+  live: unknown
+  declared: unknown
+}
+
 /** The declared settings that the live index has otherwise. Those that only the live index has are left alone. */
-export function compareSettings(
-  live: FlatSettings,
-  declared: FlatSettings,
-): { setting: string; live: unknown; declared: unknown }[] {
+export function compareSettings(live: FlatSettings, declared: FlatSettings): ChangedSetting[] {
   return Object.entries(declared)
     .map(([setting, value]) => ({ setting, live: live[setting], declared: value }))
     .filter((each) => settingText(each.live) !== settingText(each.declared))
@@ -116,4 +121,11 @@ export function describeDifference(difference: MappingDifference): string[] {
       return `${owner}: ${parameter} ${valueText(live)} -> ${valueText(declared)}`
     }),
   ]
+}
+
+/** One line for each changed setting, for people. */
+export function describeSettings(changed: readonly ChangedSetting[]): string[] {
+  return changed.map(
+    ({ setting, live, declared }) => `setting ${setting}: ${valueText(live)} -> ${valueText(declared)}`,
+  )
 }

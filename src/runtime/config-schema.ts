@@ -61,6 +61,10 @@ export interface SettingsInput {
   stallAfter?: string | number | undefined
   /** How far behind a main lane may be before `redstream health` complains, in ms or as text. Default: `'1m'`. */
   maxLag?: string | number | undefined
+  /** How long the old index is kept up to date after a reindex, in ms or as text. Default: `'1h'`. */
+  keepOld?: string | number | undefined
+  /** How far behind the main lane may be before the copy of a reindex slows down, in ms or as text. Default: `'2s'`. */
+  copyLag?: string | number | undefined
 }
 
 type SettingName = keyof typeof options

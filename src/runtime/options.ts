@@ -1,7 +1,7 @@
 import type { WorkerKind } from './worker.ts'
 
 /** Who reads a setting: the application's side (`Redstream.attach`), a kind of worker, or a command. */
-export type Reader = 'application' | WorkerKind | 'init' | 'status' | 'health'
+export type Reader = 'application' | WorkerKind | 'init' | 'status' | 'health' | 'reindex' | 'verify'
 
 interface OptionBase<T> {
   /** Its place in the configuration file. */
@@ -48,7 +48,7 @@ const minute = 60 * second
 const day = 24 * 60 * minute
 const mebibyte = 1024 * 1024
 const everyWorker: readonly Reader[] = ['consumer', 'delayer', 'trimmer']
-const everyCommand: readonly Reader[] = [...everyWorker, 'init', 'status', 'health']
+const everyCommand: readonly Reader[] = [...everyWorker, 'init', 'status', 'health', 'reindex', 'verify']
 const everyone: readonly Reader[] = ['application', ...everyCommand]
 
 /**
@@ -141,7 +141,7 @@ export const options = {
     default: 1_000,
     min: 1,
     max: 10_000,
-    usedBy: ['application', 'consumer'],
+    usedBy: ['application', 'consumer', 'reindex', 'verify'],
     meaning: 'Messages that a consumer reads at once; from the bulk lane at most 250.',
   },
   concurrency: {
@@ -164,7 +164,7 @@ export const options = {
     default: 8 * mebibyte,
     min: 64 * 1024,
     max: 100 * mebibyte,
-    usedBy: ['consumer'],
+    usedBy: ['consumer', 'reindex', 'verify'],
     meaning: 'Largest bulk request; a batch with more is sent in several.',
     danger: 'Elasticsearch refuses requests above its http.max_content_length (100 MB by default).',
   },
@@ -176,7 +176,7 @@ export const options = {
     default: 2 * second,
     min: second,
     max: 60 * minute,
-    usedBy: ['application', 'consumer'],
+    usedBy: ['application', 'consumer', 'reindex'],
     meaning:
       'A consumer without a heartbeat for this long counts as dead, and others take its messages over.',
     danger: 'A false alarm does no harm but costs the work twice.',
@@ -189,7 +189,7 @@ export const options = {
     default: 10 * minute,
     min: second,
     max: 30 * minute,
-    usedBy: ['consumer', 'init'],
+    usedBy: ['consumer', 'init', 'reindex', 'verify'],
     meaning: 'A batch that took its ticket longer ago is read again instead of sent.',
     danger:
       'Must be at most half of the index setting gc_deletes (1h): a later write could bring a deleted document back.',
@@ -202,7 +202,7 @@ export const options = {
     default: 10_000,
     min: 1,
     max: 1_000_000,
-    usedBy: ['consumer'],
+    usedBy: ['consumer', 'reindex'],
     meaning: 'Most dead letters that a partition of a stream holds.',
     danger: 'Rows that fail beyond it are not dropped: they hold up their stream until there is room.',
   },
@@ -312,5 +312,29 @@ export const options = {
     max: 30 * day,
     usedBy: ['health'],
     meaning: 'How far behind the main lane of a stream may be before `redstream health` complains.',
+  },
+  keepOldMs: {
+    key: 'keepOld',
+    flag: 'keep-old',
+    env: 'REDSTREAM_KEEP_OLD',
+    kind: 'duration',
+    default: 60 * minute,
+    min: 0,
+    max: 30 * day,
+    usedBy: ['reindex'],
+    meaning:
+      'How long the old index is kept up to date after a reindex, so that `redstream rollback` can go back to it.',
+    danger: 'It takes its room on the disks, and every change is written twice.',
+  },
+  copyLagMs: {
+    key: 'copyLag',
+    flag: 'copy-lag',
+    env: 'REDSTREAM_COPY_LAG',
+    kind: 'duration',
+    default: 2 * second,
+    min: 0,
+    max: day,
+    usedBy: ['consumer', 'reindex'],
+    meaning: 'How far behind the main lane may be before the copy of a reindex slows down for it.',
   },
 } as const satisfies Record<string, Option>

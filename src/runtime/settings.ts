@@ -52,6 +52,10 @@ export interface Settings {
   readonly stallAfterMs: number
   /** How far behind a main lane may be before `redstream health` complains. Default: 60 s. */
   readonly maxLagMs: number
+  /** How long the old index is kept up to date after a reindex. Default: 1 h. */
+  readonly keepOldMs: number
+  /** How far behind the main lane may be before the copy of a reindex slows down. Default: 2 s. */
+  readonly copyLagMs: number
 }
 
 /** Where the value of a setting came from. */

@@ -290,7 +290,7 @@ export class GroupMember {
     events?.tell('groupRecreated', place)
     logger.error(
       place,
-      'the consumer group was gone and is made again; changes may be missing in the index: run `redstream verify`',
+      'the consumer group was gone and is made again; changes may be missing in the index: run `redstream verify NAME --repair`',
     )
   }
 }

@@ -188,6 +188,13 @@ async function laneStatus(
   }
 }
 
+/** Age in ms of the oldest entry of a lane that a group is not done with; 0 when there is none. */
+export async function groupLagMs(redis: RedisClient, lane: string, group: string): Promise<number> {
+  const found = (await readGroups(redis, lane)).find(({ name }) => name === group)
+  if (found === undefined) return 0
+  return ageMs(await oldestNeeded(redis, lane, found), await redisNowMs(redis, lane))
+}
+
 async function unservedGroups(
   redis: RedisClient,
   partition: Partition,

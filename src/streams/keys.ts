@@ -66,6 +66,38 @@ export function partitionsOf(namespace: string, stream: string, count: number): 
   })
 }
 
+/** Keys of the reindex of one stream's index; they lie beside those of its first partition. */
+export interface ReindexKeys {
+  /** Hash: what is going on, and how far it is. */
+  readonly state: string
+  /** String that expires: who drives it, as JSON. */
+  readonly driver: string
+  /** Stream: the slices of the table that are to be copied. */
+  readonly slices: string
+  /** Stream: empty; a consumer group is on two lanes. */
+  readonly sideLane: string
+  /** Hash: the cursor of each slice, and sums. */
+  readonly progress: string
+  /** Stream of one entry: changes when the state or the progress does. */
+  readonly news: string
+  /** String: when the next rows may be copied, with `--rate`. */
+  readonly pace: string
+}
+
+/** @param first - the first partition of the stream */
+export function reindexKeys({ keys }: Partition): ReindexKeys {
+  const base = keys.main.replace(/main$/, 'reindex')
+  return {
+    state: base,
+    driver: `${base}:driver`,
+    slices: `${base}:slices`,
+    sideLane: `${base}:side-lane`,
+    progress: `${base}:progress`,
+    news: `${base}:news`,
+    pace: `${base}:pace`,
+  }
+}
+
 /** Hash: member → its last heartbeat as JSON. */
 export function workersKey(namespace: string): string {
   return `${prefix(namespace)}:workers`

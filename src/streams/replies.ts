@@ -79,6 +79,16 @@ export async function readPending(
   return pendingReply.parse(await redis.xpending(lane, group, start, '+', count, member))
 }
 
+/** Who of a group holds an entry; undefined when nobody does. */
+export async function readHolder(
+  redis: RedisClient,
+  lane: string,
+  group: string,
+  entry: StreamId,
+): Promise<PendingEntry | undefined> {
+  return pendingReply.parse(await redis.xpending(lane, group, entry, entry, 1))[0]
+}
+
 /** Every group of a stream; empty when the stream does not exist. */
 export async function readGroups(redis: RedisClient, lane: string): Promise<Group[]> {
   const reply = await unlessMissing(redis, lane, redis.xinfo('GROUPS', lane))

@@ -17,6 +17,10 @@ const numberOfKeys = {
   clock: 1,
   serve: 1,
   drop: 3,
+  reindex: 2,
+  drive: 1,
+  copied: 2,
+  pace: 1,
 } as const
 
 /** The scripts in `scripts/`, one file each; its header says what it takes and returns. */

@@ -14,6 +14,7 @@ import type { RedisClient } from '../streams/scripts.ts'
 import { retryOfConflicts } from './conflicts.ts'
 import { buildDocument, inContext } from './document.ts'
 import { loadRows } from './document-loader.ts'
+import { forgetGoneTargets } from './gone-targets.ts'
 import { buildOperations } from './operations.ts'
 import { Placement } from './placement.ts'
 import { Stages } from './stages.ts'
@@ -27,9 +28,19 @@ export interface AttemptOptions extends BulkWriterOptions {
   readonly services: () => Promise<Services>
   /** A batch whose ticket is older is read again, never sent. */
   readonly ticketMaxAgeMs: number
+  /**
+   * The write alias of an index that is filled by a reindex: documents go to it alone. Nothing is deleted for a row
+   * that is gone, or has no document: whoever made it so writes to this index too, and before that nobody wrote it.
+   * What was copied to a place that the row has left meanwhile is deleted there. Default: to every index that the
+   * ticket names.
+   */
+  readonly copyTo?: string | undefined
   readonly events?: Events | undefined
   readonly logger: Logger
 }
+
+/** Where an attempt takes its tickets, and where it tells how it gets on. */
+type Site = Pick<Batch, 'partition' | 'activity' | 'messages'>
 
 /** What came of one attempt to index some rows. Every other row is indexed now. */
 export interface AttemptResult {
@@ -77,8 +88,8 @@ export class Attempts {
   }
 
   /** Tries rows of a batch. Rejects when nothing could be done for any: database or Redis away, no index. */
-  async attempt(batch: Batch, ids: readonly string[]): Promise<AttemptResult> {
-    const { dataSource, definition, services, ticketMaxAgeMs, logger } = this.#options
+  async attempt(batch: Site, ids: readonly string[]): Promise<AttemptResult> {
+    const { dataSource, definition, services, ticketMaxAgeMs, copyTo, logger } = this.#options
     const stages = new Stages(batch.activity)
     stages.begins('ticket')
     const ticket = await this.#ticket(batch)
@@ -103,8 +114,10 @@ export class Attempts {
     }
     stages.begins('index')
     const placement = this.#placement
-    const complete = await placement?.complete(ticket.targets, operations, batch.messages)
-    const outcomes = await this.#send(batch, complete ?? operations, ticket)
+    const targets = copyTo === undefined ? ticket.targets : [copyTo]
+    const complete = (await placement?.complete(targets, operations, batch.messages)) ?? operations
+    const wanted = copyTo === undefined ? complete : withoutDeletes(complete, operations)
+    const outcomes = await this.#send(batch, wanted, targets, ticket)
     const retry = new Set<string>([...late, ...((await placement?.moved(outcomes)) ?? [])])
     const conflicts: TargetedOperation[] = []
     for (const outcome of outcomes) {
@@ -113,6 +126,8 @@ export class Attempts {
       else if (fate === 'poison') burials.set(operation.id, burialOf(outcome))
       else if (fate !== 'applied') retry.add(operation.id)
     }
+    if (copyTo === undefined)
+      await forgetGoneTargets({ ...this.#options, partition: batch.partition }, outcomes)
     const conflicting = await retryOfConflicts({ ...this.#options, partition: batch.partition }, conflicts)
     for (const id of conflicting) retry.add(id)
     // One of two indices may wait and the other refuse.
@@ -128,13 +143,18 @@ export class Attempts {
     }
   }
 
-  async #send(batch: Batch, operations: readonly Operation[], ticket: Ticket): Promise<Outcome[]> {
-    const { activity } = batch
+  async #send(
+    { activity }: Site,
+    operations: readonly Operation[],
+    targets: readonly string[],
+    ticket: Ticket,
+  ): Promise<Outcome[]> {
+    const { ticketMaxAgeMs } = this.#options
     this.#sending.add(activity)
     try {
       return await this.#writer.send(
-        operations.flatMap((operation) => ticket.targets.map((target) => ({ ...operation, target }))),
-        () => ticket.ageMs() < this.#options.ticketMaxAgeMs,
+        operations.flatMap((operation) => targets.map((target) => ({ ...operation, target }))),
+        () => ticket.ageMs() < ticketMaxAgeMs,
       )
     } finally {
       this.#sending.delete(activity)
@@ -153,7 +173,7 @@ export class Attempts {
   }
 
   /** A ticket that knows where to write. Redis learns the targets from Elasticsearch when it has lost them. */
-  async #ticket(batch: Batch): Promise<Ticket> {
+  async #ticket(batch: Site): Promise<Ticket> {
     const { redis, client, definition } = this.#options
     const ticket = await takeTicket(redis, batch.partition)
     if (ticket.targets.length > 0) return ticket
@@ -162,6 +182,12 @@ export class Attempts {
     // Targets must be learned with the ticket or before it, never after: `reindex_model.py` shows why.
     return takeTicket(redis, batch.partition)
   }
+}
+
+/** What remains for a copy: the deletes of rows fall away, those of former places, which placement has added, stay. */
+function withoutDeletes(complete: readonly Operation[], ofRows: readonly Operation[]): Operation[] {
+  const needless = new Set(ofRows.filter(({ source }) => source === undefined))
+  return complete.filter((operation) => !needless.has(operation))
 }
 
 function burialOf({ operation, type, reason }: Outcome): Burial {

@@ -3,7 +3,7 @@ import { z } from 'zod'
 
 import type { IndexDefinition } from '../indexed.ts'
 import type { Operation } from '../indexing/bulk-request.ts'
-import { decodePlace, encodePlace, keyField, type Place } from '../place.ts'
+import { decodePlace, encodePlace, keyBorneBy, keyField, type Place } from '../place.ts'
 
 /**
  * What a batch must delete, with its ticket, because its documents are elsewhere now or their rows are gone: only for
@@ -58,7 +58,7 @@ const hitsSchema = z.object({
       z.object({
         _id: z.string(),
         _routing: z.string().optional(),
-        _source: z.object({ [keyField]: z.string().optional() }).optional(),
+        _source: z.record(z.string(), z.unknown()).optional(),
       }),
     ),
   }),
@@ -68,10 +68,10 @@ const hitsSchema = z.object({
 const keysPerSearch = 1_000
 const mostHits = 10_000
 
-/** Where the index holds documents of rows, by the rows' keys. */
-async function findPlaces(
+/** Where indices hold documents of rows, as far as they bear the rows' keys. */
+export async function findPlaces(
   client: Client,
-  { options }: IndexDefinition,
+  definition: IndexDefinition,
   index: string[],
   keys: readonly string[],
 ): Promise<Map<string, Place[]>> {
@@ -81,10 +81,10 @@ async function findPlaces(
   for (let start = 0; start < keys.length; start += keysPerSearch) {
     const values = keys.slice(start, start + keysPerSearch)
     const query: estypes.QueryDslQueryContainer =
-      options.id === undefined ? { ids: { values } } : { terms: { [keyField]: values } }
+      definition.options.id === undefined ? { ids: { values } } : { terms: { [keyField]: values } }
     const answer = await client.search({ index, query, size: mostHits, _source: [keyField] })
     for (const { _id: id, _routing: routing, _source: source } of hitsSchema.parse(answer).hits.hits) {
-      const key = options.id === undefined ? id : source?.[keyField]
+      const key = keyBorneBy(definition, id, source)
       if (key === undefined) continue
       found.set(key, [...(found.get(key) ?? []), routing === undefined ? { id } : { id, routing }])
     }

@@ -10,6 +10,12 @@ export interface IndexerOptions extends AttemptOptions {
   readonly deadLetterCap: number
 }
 
+/** What a batch came to, for who counts it. */
+export interface IndexResult extends BatchResult {
+  /** Size of the documents that were written. */
+  readonly bytes: number
+}
+
 /** The consumer group that indexes. */
 export const indexGroup = 'index'
 
@@ -31,11 +37,11 @@ export class Indexer {
   }
 
   /** Indexes one batch. Rejects when nothing of it could be done: database or Redis away, no index. */
-  readonly handle = async (batch: Batch): Promise<BatchResult> => {
+  readonly handle = async (batch: Batch): Promise<IndexResult> => {
     if (batch.alone) {
       const verdict = await this.#trial.begin(batch)
-      if (verdict === 'condemned') return {}
-      if (verdict === 'no room') return { ...this.#noRoom(batch, batch.ids), untried: batch.ids }
+      if (verdict === 'condemned') return { bytes: 0 }
+      if (verdict === 'no room') return { ...this.#noRoom(batch, batch.ids), untried: batch.ids, bytes: 0 }
     }
     const first = await this.#attempts.attempt(batch, batch.ids)
     this.#trial.end(batch)
@@ -53,7 +59,7 @@ export class Indexer {
     }
     // A row may have another key than it was asked for (a collation that ignores case): ask for all of them again.
     const again = [...retry].every((id) => batch.ids.includes(id)) ? [...retry] : batch.ids
-    return { retry: again, untried: first.untried, resolved }
+    return { retry: again, untried: first.untried, resolved, bytes: bytesOf(first) }
   }
 
   /** Writes the dead letters of an attempt and returns their ids; those for which there is no room are tried again. */
@@ -97,6 +103,11 @@ export class Indexer {
 
 function count(outcomes: AttemptResult['outcomes'], wanted: Fate): number {
   return outcomes.filter(({ fate }) => fate === wanted).length
+}
+
+function bytesOf({ outcomes }: AttemptResult): number {
+  const applied = outcomes.filter(({ fate }) => fate === 'applied')
+  return applied.reduce((sum, { operation }) => sum + Buffer.byteLength(operation.source ?? ''), 0)
 }
 
 function resolution(ids: readonly string[], { version, retry, dead }: AttemptResult): Resolution {

@@ -1,33 +1,28 @@
 import type { Client, ClientOptions } from '@elastic/elasticsearch'
 import type { DataSource } from 'typeorm'
 
-import { Cascader } from '../cascade/cascader.ts'
 import { explainPaths, pathsNamed, type ExplainedPath } from '../cascade/explain.ts'
-import { cascadeGroup } from '../cascade/streams.ts'
 import { resolveDefinitions } from '../definitions.ts'
-import { RedstreamError, isRedstreamError } from '../errors.ts'
-import type { Services } from '../indexed.ts'
+import type { Adoption } from '../indexing/adoption.ts'
 import { checkElasticsearch, connectElasticsearch } from '../indexing/elasticsearch-connection.ts'
-import { currentTargets, initIndexes, type InitReport } from '../indexing/index-schema.ts'
+import type { InitReport } from '../indexing/index-schema.ts'
+import type { Reindexer } from '../reindex/reindexer.ts'
 import { Events } from '../runtime/events.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Settings } from '../runtime/settings.ts'
 import type { Worker, WorkerKind } from '../runtime/worker.ts'
-import type { BatchHandler } from '../streams/batch.ts'
 import { RedisConnections, type RedisConnection } from '../streams/connection.ts'
-import { Consumer } from '../streams/consumer.ts'
-import { Delayer } from '../streams/delayer.ts'
-import { deadLetters, discardLetters, type DeadLetter, type LetterFilter } from '../streams/dead-letters.ts'
-import { createGroup } from '../streams/group-member.ts'
-import { Isolation } from '../streams/isolation.ts'
+import type { DeadLetter } from '../streams/dead-letters.ts'
 import { streamStatus, workerStatus, type StreamStatus, type WorkerStatus } from '../streams/inspect.ts'
-import type { Partition } from '../streams/keys.ts'
-import { StreamWriter } from '../streams/stream-writer.ts'
-import { Trimmer } from '../streams/trimmer.ts'
-import { Indexer, indexGroup } from './indexer.ts'
+import { IndexAdministration, type PlanReport } from './index-administration.ts'
+import { Letters, type LetterSelection } from './letters.ts'
+import { openDatabase } from './open-database.ts'
 import { hearConnectionErrors } from './postgres-pool.ts'
 import { checkRelations } from './relation-tree.ts'
-import { sourcesOf, writersOf, type Source } from './sources.ts'
+import { madeOnce, type GivenServices } from './services.ts'
+import type { IndexSite } from './site.ts'
+import { indexedSources, sourceOfIndex, sourcesNamed, sourcesOf, type Source } from './sources.ts'
+import { WorkerFactory } from './workers.ts'
 
 /** How to reach Elasticsearch: a URL, options of the client (TLS, basic auth, API key), or a client of your own. */
 export type ElasticsearchConnection = string | ClientOptions | Client
@@ -39,7 +34,7 @@ export interface ResolvedConfig {
   readonly elasticsearch: ElasticsearchConnection
   readonly settings: Settings
   /** For `document()`. Default: none. */
-  readonly services?: Services | (() => Services | Promise<Services>) | undefined
+  readonly services?: GivenServices | undefined
 }
 
 /** What `redstream status --json` prints. */
@@ -60,6 +55,10 @@ export interface Pipeline {
   workers(kinds: readonly WorkerKind[], streams?: readonly string[]): Worker[]
   /** Creates what is missing: indices, aliases, consumer groups, and the list of write targets. */
   init(): Promise<InitReport>
+  /** What `init` would do about the indices, and how many rows a reindex would have to copy. */
+  plan(): Promise<PlanReport>
+  /** Takes over indices that were made by hand under the names of the aliases; call `init` after it. */
+  adopt(): Promise<Adoption[]>
   status(): Promise<Status>
   /**
    * What changes of other tables lead to the documents of an index, or where those of a table lead.
@@ -84,12 +83,21 @@ export interface Pipeline {
   retryLetters(letters: readonly DeadLetter[]): Promise<void>
   /** Forgets letters without indexing their rows; returns how many there were. */
   discardLetters(letters: readonly DeadLetter[]): Promise<number>
+  /**
+   * An index and all that its documents depend on, by the name of its alias.
+   *
+   * @throws RedstreamError USAGE when there is no such index
+   */
+  site(name: string): IndexSite
+  /** The indices of all indexed entities, by the aliases that applications search. */
+  readonly indices: readonly string[]
+  /**
+   * The reindex of an index.
+   *
+   * @throws RedstreamError USAGE when there is no such index
+   */
+  reindexer(name: string): Reindexer
   close(): Promise<void>
-}
-
-/** Which dead letters of which streams. */
-export interface LetterSelection extends LetterFilter {
-  readonly streams?: readonly string[] | undefined
 }
 
 /** Which servers must answer when the pipeline opens. */
@@ -112,7 +120,7 @@ export async function openPipeline(
   needs: PipelineNeeds = { elasticsearch: true },
 ): Promise<Pipeline> {
   const { dataSource, settings } = config
-  const initializedHere = await initialize(dataSource)
+  const initializedHere = await openDatabase(dataSource)
   hearConnectionErrors(dataSource, logger)
   const connections = new RedisConnections(config.redis, settings.redisTimeoutMs, logger)
   const elasticsearch = connectElasticsearch(config.elasticsearch, {
@@ -149,202 +157,85 @@ interface Parts {
 
 class OpenPipeline implements Pipeline {
   readonly events: Events
-  readonly #parts: Parts
-  readonly #isolation = new Isolation()
-  #services: Promise<Services> | undefined
+  readonly close: () => Promise<void>
+  readonly #settings: Settings
+  readonly #connections: RedisConnections
+  readonly #sources: readonly Source[]
+  readonly #administration: IndexAdministration
+  readonly #letters: Letters
+  readonly #factory: WorkerFactory
 
-  constructor(parts: Parts) {
-    this.#parts = parts
-    this.events = new Events(parts.logger)
+  constructor({ config, logger, connections, client, sources, close }: Parts) {
+    const { dataSource, settings } = config
+    const redis = connections.commands
+    const events = new Events(logger)
+    const services = madeOnce(config.services)
+    const common = { dataSource, redis, client, settings }
+    this.events = events
+    this.close = close
+    this.#settings = settings
+    this.#connections = connections
+    this.#sources = sources
+    this.#administration = new IndexAdministration(common, sources)
+    this.#letters = new Letters(redis, sources)
+    this.#factory = new WorkerFactory({ ...common, connections, services, sources, events, logger })
   }
 
   workers(kinds: readonly WorkerKind[], streams?: readonly string[]): Worker[] {
-    const sources = this.#select(streams)
-    return kinds.flatMap((kind) => sources.flatMap((source) => this.#workersOf(kind, source)))
+    const sources = sourcesNamed(this.#sources, streams)
+    return kinds.flatMap((kind) => sources.flatMap((source) => this.#factory.workers(kind, source)))
   }
 
-  async init(): Promise<InitReport> {
-    const { client, connections, config, sources } = this.#parts
-    const { ticketMaxAgeMs } = config.settings
-    const indexes = sources.flatMap(({ index }) => index ?? [])
-    const report = await initIndexes(client, indexes, { ticketMaxAgeMs })
-    for (const { index, groups, partitions } of sources) {
-      const targets = index === undefined ? [] : await currentTargets(client, index)
-      for (const partition of partitions) {
-        for (const group of groups) await createGroup(connections.commands, partition, group)
-        if (targets.length > 0) await connections.commands.sadd(partition.keys.targets, ...targets)
-        await this.#forgetGoneTargets(partition)
-      }
-    }
-    return report
+  init(): Promise<InitReport> {
+    return this.#administration.init()
   }
 
-  /** An index that was deleted by hand would otherwise be written to for ever, in vain. */
-  async #forgetGoneTargets({ keys }: Partition): Promise<void> {
-    const { client, connections } = this.#parts
-    for (const target of await connections.commands.smembers(keys.targets)) {
-      const exists = await client.indices.existsAlias({ name: target })
-      if (!exists) await connections.commands.srem(keys.targets, target)
-    }
+  plan(): Promise<PlanReport> {
+    return this.#administration.plan()
+  }
+
+  adopt(): Promise<Adoption[]> {
+    return this.#administration.adopt()
   }
 
   async status(): Promise<Status> {
-    const { connections, config, sources } = this.#parts
+    const redis = this.#connections.commands
     return {
-      streams: await Promise.all(
-        sources.map(({ partitions }) => streamStatus(connections.commands, partitions)),
-      ),
-      workers: await workerStatus(connections.commands, config.settings.namespace),
+      streams: await Promise.all(this.#sources.map(({ partitions }) => streamStatus(redis, partitions))),
+      workers: await workerStatus(redis, this.#settings.namespace),
     }
   }
 
   explainCascade(name: string): ExplainedPath[] {
-    const definitions = this.#parts.sources.flatMap(({ index }) => index ?? [])
+    const definitions = this.#sources.flatMap(({ index }) => index ?? [])
     return explainPaths(pathsNamed(definitions, name))
   }
 
   async check(): Promise<void> {
-    await this.#parts.connections.check()
+    await this.#connections.check()
   }
 
-  async deadLetters(selection: LetterSelection): Promise<DeadLetter[]> {
-    const { commands } = this.#parts.connections
-    const letters: DeadLetter[] = []
-    for (const partition of this.#select(selection.streams).flatMap(({ partitions }) => partitions)) {
-      for await (const letter of deadLetters(commands, partition, selection)) letters.push(letter)
-    }
-    return letters.toSorted((a, b) => b.lastAt.localeCompare(a.lastAt))
+  deadLetters(selection: LetterSelection): Promise<DeadLetter[]> {
+    return this.#letters.list(selection)
   }
 
-  async retryLetters(letters: readonly DeadLetter[]): Promise<void> {
-    const { commands } = this.#parts.connections
-    for (const [stream, ofStream] of Map.groupBy(letters, (letter) => letter.stream)) {
-      const writer = new StreamWriter(commands, this.#select([stream])[0]!.partitions)
-      await writer.publish(
-        ofStream.map(({ id }) => ({ id })),
-        'bulk',
-      )
-    }
+  retryLetters(letters: readonly DeadLetter[]): Promise<void> {
+    return this.#letters.retry(letters)
   }
 
-  async discardLetters(letters: readonly DeadLetter[]): Promise<number> {
-    const { commands } = this.#parts.connections
-    let discarded = 0
-    for (const [stream, ofStream] of Map.groupBy(letters, (letter) => letter.stream)) {
-      const ids = ofStream.map(({ id }) => id)
-      for (const partition of this.#select([stream])[0]!.partitions) {
-        discarded += await discardLetters(commands, partition, ids)
-      }
-    }
-    return discarded
+  discardLetters(letters: readonly DeadLetter[]): Promise<number> {
+    return this.#letters.discard(letters)
   }
 
-  async close(): Promise<void> {
-    await this.#parts.close()
+  get indices(): string[] {
+    return indexedSources(this.#sources).map(({ index }) => index.name)
   }
 
-  #select(streams: readonly string[] | undefined): readonly Source[] {
-    const { sources } = this.#parts
-    if (streams === undefined || streams.length === 0) return sources
-    return streams.map((name) => {
-      const source = sources.find(({ definition }) => definition.stream === name)
-      if (source === undefined) {
-        const known = sources.map(({ definition }) => definition.stream).join(', ')
-        throw new RedstreamError('USAGE', `there is no stream "${name}"; the indexed entities have: ${known}`)
-      }
-      return source
-    })
+  site(name: string): IndexSite {
+    return this.#factory.site(sourceOfIndex(this.#sources, name))
   }
 
-  /** Made with the first batch: `status` and the like have no use for them. */
-  readonly #servicesOf = async (): Promise<Services> => {
-    const { services = {} } = this.#parts.config
-    this.#services ??= Promise.resolve(typeof services === 'function' ? services() : services)
-    try {
-      return await this.#services
-    } catch (error) {
-      this.#services = undefined
-      throw error
-    }
-  }
-
-  #workersOf(kind: WorkerKind, source: Source): Worker[] {
-    const { config, connections, logger } = this.#parts
-    const { events } = this
-    const { partitions, groups } = source
-    const { namespace, delayMs, retentionMs, trimIntervalMs: intervalMs, dropGroupAfterMs } = config.settings
-    const common = { redis: connections.commands, namespace, partitions, events, logger }
-    switch (kind) {
-      case 'consumer':
-        return this.#consumersOf(source)
-      case 'delayer':
-        return [new Delayer({ ...common, delayMs })]
-      case 'trimmer':
-        return [new Trimmer({ ...common, groups, retentionMs, intervalMs, dropGroupAfterMs })]
-    }
-  }
-
-  #consumersOf({ index, paths, partitions }: Source): Worker[] {
-    const { config, connections, client, sources, logger } = this.#parts
-    const { events } = this
-    const { settings, dataSource } = config
-    const common = { dataSource, redis: connections.commands, events, logger }
-    const consumers = (group: string, handler: BatchHandler): Worker[] =>
-      partitions.map(
-        (partition) =>
-          new Consumer({
-            ...settings,
-            connections,
-            isolation: this.#isolation,
-            partition,
-            group,
-            handler,
-            events,
-            logger,
-          }),
-      )
-    const workers: Worker[] = []
-    if (index !== undefined) {
-      const services = this.#servicesOf
-      const indexer = new Indexer({ ...settings, ...common, client, definition: index, services })
-      workers.push(...consumers(indexGroup, indexer.handle))
-    }
-    if (paths.length > 0) {
-      const cascader = new Cascader({
-        ...common,
-        paths,
-        writers: writersOf(connections.commands, sources, events),
-      })
-      workers.push(...consumers(cascadeGroup, cascader.handle))
-    }
-    return workers
-  }
-}
-
-/** Connects the DataSource unless the application has done so; true when it was done here. */
-async function initialize(dataSource: DataSource): Promise<boolean> {
-  if (dataSource.isInitialized) return false
-  try {
-    await dataSource.initialize()
-    return true
-  } catch (error) {
-    if (isRedstreamError(error)) throw error
-    const { type, url, host, port, database } = dataSource.options as {
-      type: string
-      url?: string
-      host?: string
-      port?: number
-      database?: string
-    }
-    const parts = url !== undefined && URL.canParse(url) ? new URL(url) : undefined
-    const name = database ?? parts?.pathname.slice(1) ?? ''
-    const place = [host ?? parts?.hostname, port ?? parts?.port].filter(Boolean).join(':')
-    const where = [type, place].filter(Boolean).join(' at ')
-    const reason = error instanceof Error ? error.message || (error as { code?: string }).code : String(error)
-    throw new RedstreamError(
-      'DATABASE',
-      `the database "${name}" (${where}) cannot be used: ${reason}; see the DataSource in the configuration`,
-      { cause: error },
-    )
+  reindexer(name: string): Reindexer {
+    return this.#factory.reindexer(sourceOfIndex(this.#sources, name))
   }
 }

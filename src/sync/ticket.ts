@@ -15,6 +15,12 @@ export interface Ticket {
 
 const replySchema = z.tuple([z.string().regex(/^\d+$/)]).rest(z.string())
 
+/** Whether a member of a list of targets is one, and not the mark of a reindex (`reindex/state.ts`). */
+export function isTarget(member: string): boolean {
+  // Elasticsearch allows no colon in the name of an index or alias.
+  return !member.includes(':')
+}
+
 /**
  * Takes a ticket. Whoever reads rows after it cannot have missed a commit that was published before it; so of two
  * readers the one with the higher ticket is right, and a lower one never overwrites it.
@@ -23,14 +29,14 @@ const replySchema = z.tuple([z.string().regex(/^\d+$/)]).rest(z.string())
  */
 export async function takeTicket(redis: RedisClient, partition: Partition, above = '0'): Promise<Ticket> {
   const { ticket, targets } = partition.keys
-  const [version, ...aliases] = replySchema.parse(
+  const [version, ...members] = replySchema.parse(
     await runScript(redis, 'ticket', [ticket, targets], [above]),
   )
   const wall = Date.now()
   const monotonic = performance.now()
   return {
     version,
-    targets: aliases,
+    targets: members.filter(isTarget),
     // The monotonic clock stands still while a virtual machine is suspended, the wall clock may be set back.
     ageMs: () => Math.max(Date.now() - wall, performance.now() - monotonic),
   }

@@ -50,6 +50,7 @@ describe('redstream dead-letters', () => {
   const letters = async (...args: string[]): Promise<{ id: string }[]> =>
     JSON.parse(await run('list', '--json', ...args)) as { id: string }[]
 
+  // Many processes, one after the other.
   test('list says what, why and how often; filters choose; retry cures mended rows; discard forgets', async () => {
     app.start('consumer')
     const make = (name: string, population: number): object => Object.assign(app.city(name), { population })
@@ -82,7 +83,7 @@ describe('redstream dead-letters', () => {
 
     expect(await run('discard', '--id', ids[1]!)).toBe('1 dead letter discarded')
     expect(await letters()).toEqual([])
-  })
+  }, 180_000)
 
   test('retry and discard want to know which', async () => {
     await expect(run('discard')).rejects.toMatchObject({

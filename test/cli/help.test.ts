@@ -12,7 +12,7 @@ async function help(...args: string[]): Promise<string> {
   return text
 }
 
-it.each(['', 'run', 'consumer', 'delayer', 'trimmer', 'init', 'status', 'health'])(
+it.each(['', 'run', 'consumer', 'delayer', 'trimmer', 'init', 'status', 'health', 'verify', 'why'])(
   'redstream %s --help',
   async (name) => {
     expect(await help(...name.split(' ').filter(Boolean))).toMatchSnapshot()

@@ -109,6 +109,17 @@ test('the rights in docs/operations.md are enough', async () => {
   await pipeline.retryLetters(letters.filter(({ id }) => id === '7'))
   await pipeline.discardLetters(letters.filter(({ id }) => id !== '7'))
   await expect.poll(() => admin.hlen(keys.deadLetters), { timeout: 10_000 }).toBe(0)
+
+  // A reindex, followed by somebody, and its rollback.
+  const reindexer = pipeline.reindexer(stream)
+  const never = new AbortController().signal
+  const following = new AbortController()
+  const followed = reindexer.board.follow(() => undefined, following.signal)
+  const wishes = { keepOldMs: 60_000, rate: 10_000 }
+  expect(await reindexer.start(wishes, { hands: 1 }, never)).toMatchObject({ phase: 'keeping' })
+  expect(await reindexer.rollBack(never)).toMatchObject({ phase: 'undone' })
+  following.abort()
+  await followed
   stopping.abort()
   await Promise.all(runs)
 

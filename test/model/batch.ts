@@ -5,7 +5,7 @@ import { addTargets, removeTargets } from './fake-redis.ts'
 import { bury, settle } from './fake-scripts.ts'
 import type { Rules, Scenario } from './scenario.ts'
 import { work, type BatchStep, type Step } from './step.ts'
-import { takeTicket } from './ticket.ts'
+import { takeTicket, targetsIn } from './ticket.ts'
 import { oldIndex, type Batch, type Member, type World } from './world.ts'
 
 /**
@@ -22,7 +22,7 @@ export function batchSteps(world: World, scenario: Scenario, m: number, b: numbe
     case 'targets':
       return [
         step('learns the targets', (next, me) => {
-          me.targets = next.redis.targets
+          me.targets = targetsIn(next.redis)
           goOn(me, rules)
         }),
       ]
@@ -91,7 +91,7 @@ function ticket(world: World, batch: Batch, rules: Rules): void {
 }
 
 function send(world: World, batch: Batch, member: Member, rules: Rules): void {
-  if (rules.targets === 'at-sending') batch.targets = world.redis.targets
+  if (rules.targets === 'at-sending') batch.targets = targetsIn(world.redis)
   const version = rules.versions === 'none' ? undefined : batch.version
   for (const [row, { state, commit }] of Object.entries(batch.rows)) {
     const value = state === 'gone' ? undefined : commit
@@ -131,7 +131,7 @@ export function settleBatch(world: World, batch: Batch, member: Member, rules: R
     member.group === 'watch' ? [] : rowsOf(batch).filter((row) => !retry.has(row) && !poison.has(row))
   const ids = finished.map(({ id }) => id)
   settle(world.redis, batch.lane, member.group, ids, resolved, batch.version)
-  if (rules.lostTargets === 'noticed') {
+  if (rules.lostTargets === 'marked') {
     const gone = batch.outcomes.filter(({ fate }) => fate === 'fatal').map(({ target }) => target)
     removeTargets(world.redis, gone)
   }

@@ -157,10 +157,10 @@ function textOfItems({ items }: View, owner: string): string {
 function textOfCopier(view: View): string {
   const { copier } = view.world
   if (copier === undefined) return ''
-  const { phase, page, again, isRepair, attempt } = copier
+  const { phase, page, again, from, to, attempt } = copier
   const unsent = phase === 'rows' || phase === 'send' ? view.rank(copier.version) : ''
   const read = phase === 'send' ? JSON.stringify(copier.read) : ''
-  return `${phase} ${page} ${again} ${isRepair} ${unsent} ${read} ${attempt === '' ? '' : textOfItems(view, attempt)}`
+  return `${phase} ${page} ${again} ${from} ${to} ${unsent} ${read} ${attempt === '' ? '' : textOfItems(view, attempt)}`
 }
 
 /** The delay stream: what is in it, and how old it is as far as that matters. */

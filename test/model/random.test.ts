@@ -10,11 +10,8 @@ test.each<[string, number, Repertoire]>([
   ['everything that the protocol is made for', 1_500, {}],
   ['the ticket counter is lost', 400, { faults: [...survivable, 'counter-lost'] }],
   ['the clock of Redis is set back', 400, { faults: [...survivable, 'clock-back'] }],
-  [
-    'the targets are lost, and there is no reindex',
-    400,
-    { faults: [...survivable, 'targets-lost'], reindex: false },
-  ],
+  ['the targets are lost', 400, { faults: [...survivable, 'targets-lost'] }],
+  ['the targets are lost during a reindex', 400, { faults: ['targets-lost', 'copier-crash'], reindex: true }],
   ['a delay that is too short, and nobody dies', 300, { faults: [], times: { delayIsLongEnough: false } }],
   ['a reindex', 500, { reindex: true, rows: 2 }],
   ['one row', 1_000, { plain: true }],

@@ -106,6 +106,13 @@ const sabotages: readonly Sabotage[] = [
     problem: /row is gone, but the index has 1/,
   },
   {
+    name: 'a reindex does not look whether Redis has lost the targets',
+    rules: { lostTargets: 'unnoticed' },
+    world: (rules) => smallReindex({ states: ['plain'], faults: ['targets-lost'], ...given(rules) }),
+    problem: /row is 1, but the index has/,
+    repertoire: { reindex: true, faults: ['targets-lost'] },
+  },
+  {
     name: 'tombstones are collected at any time',
     rules: { tombstones: 'any-time' },
     world: (rules) => smallReindex({ budget: 0, ...given(rules) }),

@@ -104,17 +104,18 @@ export interface Rules {
    */
   readonly letters: 'by-ticket-and-read-again' | 'by-ticket' | 'any'
   /**
-   * What a reindex makes of targets that Redis lost and a Consumer told it anew, without the new index. Noticed: the
-   * copier looks before the swap and after it, and then compares all rows and documents; a Consumer forgets a target
-   * whose index is gone.
+   * What a reindex makes of targets that Redis lost and a Consumer told it anew, without the new index. `marked`: a mark
+   * was written together with the new index; the copier looks for it before the swap and after it, and where it is
+   * missing it makes another copy, into another index; and a Consumer forgets a target whose index is gone. `unnoticed`:
+   * neither.
    */
-  readonly lostTargets: 'noticed' | 'unnoticed'
+  readonly lostTargets: 'marked' | 'unnoticed'
   readonly trim: 'all-groups' | 'groups-that-have-read' | 'what-is-read'
   /** `by-clock`: after `gcDeletes`; `when-safe`: when nobody holds a lower ticket, whatever the time; `any-time`. */
   readonly tombstones: 'by-clock' | 'kept' | 'when-safe' | 'any-time'
 }
 
-/** The rules as the code has them. Where that is not the first value, `flaws.test.ts` shows what follows. */
+/** The rules as the code has them. */
 export const trueRules: Rules = {
   delayMessages: 'before-commit',
   versions: 'ticket-before-read',
@@ -127,7 +128,7 @@ export const trueRules: Rules = {
   failedCommit: 'delay-messages-stay',
   bulk: 'moves-or-adds',
   letters: 'by-ticket-and-read-again',
-  lostTargets: 'unnoticed',
+  lostTargets: 'marked',
   trim: 'all-groups',
   tombstones: 'by-clock',
 }

@@ -138,8 +138,9 @@ export interface Copier {
   takenAt: number
   read: Row | undefined
   waiting: number
-  /** Documents of rows that are gone are looked for, too. */
-  isRepair: boolean
+  /** The index that is to be replaced, and the one that replaces it. */
+  from: string
+  to: string
   /** Something of this page was not taken: it is copied anew. */
   again: boolean
 }
@@ -154,7 +155,6 @@ export interface Trimmer {
 
 export const indexGroup = 'index'
 export const oldIndex = 'old'
-export const newerIndex = 'new'
 
 export function startOf(scenario: Scenario): World {
   const redis = newRedis(scenario.rules.tickets === 'clock' ? 1_000_000 : 0)
@@ -216,7 +216,8 @@ function newCopier(): Copier {
     takenAt: 0,
     read: undefined,
     waiting: 0,
-    isRepair: false,
+    from: oldIndex,
+    to: 'new',
     again: false,
   }
 }

@@ -73,7 +73,8 @@ test('live and ready, and `redstream health` agrees', async () => {
   expect(await endpoints.live()).toMatchObject({ status: 200, ok: true, reasons: [] })
   const ready = await endpoints.ready()
   expect(ready).toMatchObject({ status: 200, ok: true, reasons: [] })
-  expect(ready.workers.map(({ kind }) => kind)).toEqual(['consumer', 'delayer', 'trimmer'])
+  // One of them helps with a reindex.
+  expect(ready.workers.map(({ kind }) => kind)).toEqual(['consumer', 'consumer', 'delayer', 'trimmer'])
   expect(await json('health')).toEqual({ code: 0, printed: { healthy: true, problems: [] } })
 })
 
@@ -127,7 +128,7 @@ test('Redis away for longer than stallAfter: live, not ready, and ready again', 
     return live.workers.every(({ progressMs }) => progressMs > stallAfterMs + 1_000)
   }, 'makes progress')
   const live = await endpoints.live()
-  expect(live.workers.map(({ waitsFor }) => waitsFor)).toEqual([['Redis'], ['Redis'], ['Redis']])
+  expect(live.workers.map(({ waitsFor }) => waitsFor)).toEqual(live.workers.map(() => ['Redis']))
   const text = await endpoints.metrics()
   expect(text).toContain('redstream_redis_up 0\n')
   expect(text).not.toContain('redstream_stream_lag_seconds{')

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 
-import { nameProblem, partitionsOf, workersKey } from '../../src/streams/keys.ts'
+import { nameProblem, partitionsOf, reindexKeys, workersKey } from '../../src/streams/keys.ts'
 
 const name = fc.string({ minLength: 1 }).filter((text) => nameProblem(text) === undefined)
 
@@ -40,6 +40,14 @@ test('partitions have their number in the hash tag', () => {
   const partitions = partitionsOf('', 'products', 8)
   expect(partitions.map(({ number }) => number)).toEqual([0, 1, 2, 3, 4, 5, 6, 7])
   expect(partitions[3]?.keys.delay).toBe('redstream:{products:3}:delay')
+})
+
+test('the keys of a reindex are in the slot of the first partition', () => {
+  const [first] = partitionsOf('shop', 'main', 2)
+  const keys = reindexKeys(first!)
+  expect(keys.state).toBe('shop:redstream:{main:0}:reindex')
+  expect(keys.driver).toBe('shop:redstream:{main:0}:reindex:driver')
+  expect(new Set(Object.values(keys).map(hashTag))).toEqual(new Set(['main:0']))
 })
 
 test('all keys of a partition share one hash tag, and no other partition has a key of the same name', () => {

@@ -104,15 +104,16 @@ export class World {
     const [name = '', ...flags] = command.split(' ')
     const config = 'test/fixtures/process/redstream.config.ts'
     const args = [name, '--config', config, '--log-level', 'debug', ...flags]
-    return this.#run(`redstream ${command}`, 'bin/redstream.js', args, env)
+    return this.run(`redstream ${command}`, 'bin/redstream.js', args, env)
   }
 
   /** Starts the application with one of its scenarios. */
   application(scenario: string, env: Readonly<Record<string, string>> = {}): Program {
-    return this.#run(`the application (${scenario})`, 'test/fixtures/process/application.ts', [scenario], env)
+    return this.run(`the application (${scenario})`, 'test/fixtures/process/application.ts', [scenario], env)
   }
 
-  #run(
+  /** Starts a file of the project. */
+  run(
     name: string,
     file: string,
     args: readonly string[],

@@ -1,0 +1,91 @@
+import { Cascader } from '../cascade/cascader.ts'
+import { cascadeGroup } from '../cascade/streams.ts'
+import { ReindexWorker } from '../reindex/reindex-worker.ts'
+import { Reindexer } from '../reindex/reindexer.ts'
+import type { Events } from '../runtime/events.ts'
+import type { Worker, WorkerKind } from '../runtime/worker.ts'
+import type { BatchHandler } from '../streams/batch.ts'
+import type { RedisConnections } from '../streams/connection.ts'
+import { Consumer } from '../streams/consumer.ts'
+import { Delayer } from '../streams/delayer.ts'
+import { Isolation } from '../streams/isolation.ts'
+import { Trimmer } from '../streams/trimmer.ts'
+import { Indexer, indexGroup } from './indexer.ts'
+import { Letters } from './letters.ts'
+import type { IndexSite } from './site.ts'
+import { cascadesTo, writersOf, type IndexedSource, type Source } from './sources.ts'
+
+export interface WorkerFactoryOptions extends Omit<IndexSite, 'definition' | 'partitions' | 'cascades'> {
+  readonly connections: RedisConnections
+  readonly sources: readonly Source[]
+  readonly events: Events
+}
+
+/** Makes the workers of a process. */
+export class WorkerFactory {
+  readonly #options: WorkerFactoryOptions
+  readonly #isolation = new Isolation()
+
+  constructor(options: WorkerFactoryOptions) {
+    this.#options = options
+  }
+
+  workers(kind: WorkerKind, source: Source): Worker[] {
+    const { settings, redis, events, logger } = this.#options
+    const { partitions, groups } = source
+    const { namespace, delayMs, retentionMs, trimIntervalMs: intervalMs, dropGroupAfterMs } = settings
+    const common = { redis, namespace, partitions, events, logger }
+    switch (kind) {
+      case 'consumer':
+        return [
+          ...(source.index === undefined ? [] : this.#indexing({ ...source, index: source.index })),
+          ...(source.paths.length === 0 ? [] : this.#cascading(source)),
+        ]
+      case 'delayer':
+        return [new Delayer({ ...common, delayMs })]
+      case 'trimmer':
+        return [new Trimmer({ ...common, groups, retentionMs, intervalMs, dropGroupAfterMs })]
+    }
+  }
+
+  /** An index and all that its documents depend on. */
+  site({ index: definition, partitions }: IndexedSource): IndexSite {
+    const { sources, dataSource, redis, client, settings, services, logger } = this.#options
+    const cascades = cascadesTo(sources, definition)
+    return { definition, partitions, cascades, dataSource, redis, client, settings, services, logger }
+  }
+
+  reindexer(source: IndexedSource): Reindexer {
+    const { redis, connections } = this.#options
+    const letters = new Letters(redis, [source])
+    return new Reindexer({
+      ...this.site(source),
+      connections,
+      retryLetters: async () => letters.retry(await letters.list({})),
+    })
+  }
+
+  #indexing(source: IndexedSource): Worker[] {
+    const { settings, logger } = this.#options
+    const { stream } = source.index
+    const indexer = new Indexer({ ...settings, ...this.#options, definition: source.index })
+    const hands = Math.ceil(settings.concurrency / 2)
+    return [
+      ...this.#consumers(source, indexGroup, indexer.handle),
+      new ReindexWorker({ reindexer: this.reindexer(source), stream, hands, logger }),
+    ]
+  }
+
+  #cascading(source: Source): Worker[] {
+    const { redis, sources, events } = this.#options
+    const writers = writersOf(redis, sources, events)
+    const cascader = new Cascader({ ...this.#options, paths: source.paths, writers })
+    return this.#consumers(source, cascadeGroup, cascader.handle)
+  }
+
+  #consumers({ partitions }: Source, group: string, handler: BatchHandler): Worker[] {
+    const { settings, connections, events, logger } = this.#options
+    const common = { ...settings, connections, isolation: this.#isolation, events, logger }
+    return partitions.map((partition) => new Consumer({ ...common, partition, group, handler }))
+  }
+}
