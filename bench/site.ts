@@ -11,6 +11,7 @@ import { DataSource } from 'typeorm'
 import { startServices, type Services } from '../services/services.ts'
 import { Redstream } from '../src/redstream.ts'
 import { partitionsOf } from '../src/streams/keys.ts'
+import { defineScripts } from '../src/streams/scripts.ts'
 import { streamStatus, type StreamStatus } from '../src/streams/inspect.ts'
 import { entities, space } from './entities.ts'
 import { fillCities, fillProducts } from './rows.ts'
@@ -51,6 +52,7 @@ export class Site {
     this.redstream = redstream
     this.rows = rows
     this.redis = new Redis(services.redisUrl)
+    defineScripts(this.redis)
     this.elasticsearch = new Client({ node: services.elasticsearchUrl })
   }
 
@@ -120,13 +122,16 @@ export class Site {
     const child = this.#spawn(command)
     this.#workers.add(child)
     const lines = createInterface({ input: child.stderr! })
-    await new Promise<void>((resolve, reject) => {
+    const started = new Promise<void>((resolve, reject) => {
       lines.on('line', (line) => {
         if (line.includes('workers are running')) resolve()
         else if (line.includes('"level":"error"')) process.stderr.write(`${line}\n`)
       })
       child.once('exit', (code) => reject(new Error(`redstream ${command} ended with ${code}`)))
     })
+    // Who does not wait for it any more, because something else failed, is not to hear of this instead.
+    started.catch(() => undefined)
+    await started
     const pid = child.pid!
     return {
       pid,
