@@ -42,7 +42,8 @@ export type {
   WorkerStatus,
 } from './streams/inspect.ts'
 export type { PlanReport } from './sync/index-administration.ts'
-export type { ElasticsearchConnection, Status } from './sync/pipeline.ts'
+export type { ElasticsearchConnection } from './indexing/elasticsearch-connection.ts'
+export type { Status } from './sync/pipeline.ts'
 export type { VerifyReport } from './verify/report.ts'
 export type { WhyReport } from './verify/why.ts'
 export { RedstreamError, errorCodes } from './errors.ts'

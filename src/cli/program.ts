@@ -14,9 +14,7 @@ import { addStatus } from './commands/status.ts'
 import { addVerify } from './commands/verify.ts'
 import { addWhy } from './commands/why.ts'
 import { addWorkers } from './commands/workers.ts'
-
-/** Called by a command that is done, with the exit code. */
-export type Finish = (exitCode: number) => void
+import type { Finish } from './finish.ts'
 
 /**
  * The command line with all its commands. Nothing here ends the process: what commander would end it for is thrown as

@@ -2,8 +2,10 @@ import { Client } from '@elastic/elasticsearch'
 import type { ClientOptions } from '@elastic/elasticsearch'
 
 import { RedstreamError } from '../errors.ts'
-import type { ElasticsearchConnection } from '../sync/pipeline.ts'
 import { describeElasticsearchError, statusOf } from './elasticsearch-error.ts'
+
+/** How to reach Elasticsearch: a URL, options of the client (TLS, basic auth, API key), or a client of your own. */
+export type ElasticsearchConnection = string | ClientOptions | Client
 
 /** A client, and whether Redstream made it and so has to close it. */
 export interface ConnectedElasticsearch {

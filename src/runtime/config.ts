@@ -2,7 +2,7 @@ import type { DataSource } from 'typeorm'
 
 import type { Services } from '../indexed.ts'
 import type { RedisConnection } from '../streams/connection.ts'
-import type { ElasticsearchConnection } from '../sync/pipeline.ts'
+import type { ElasticsearchConnection } from '../indexing/elasticsearch-connection.ts'
 import type { SettingsInput } from './config-schema.ts'
 
 /** What `config/redstream.ts` exports: the settings, and how to reach the three servers. */

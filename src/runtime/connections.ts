@@ -1,6 +1,6 @@
 import { RedstreamError } from '../errors.ts'
 import type { RedisConnection } from '../streams/connection.ts'
-import type { ElasticsearchConnection } from '../sync/pipeline.ts'
+import type { ElasticsearchConnection } from '../indexing/elasticsearch-connection.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
 

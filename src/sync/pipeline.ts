@@ -1,10 +1,14 @@
-import type { Client, ClientOptions } from '@elastic/elasticsearch'
+import type { Client } from '@elastic/elasticsearch'
 import type { DataSource } from 'typeorm'
 
 import { explainPaths, pathsNamed, type ExplainedPath } from '../cascade/explain.ts'
 import { resolveDefinitions } from '../definitions.ts'
 import type { Adoption } from '../indexing/adoption.ts'
-import { checkElasticsearch, connectElasticsearch } from '../indexing/elasticsearch-connection.ts'
+import {
+  checkElasticsearch,
+  connectElasticsearch,
+  type ElasticsearchConnection,
+} from '../indexing/elasticsearch-connection.ts'
 import type { InitReport } from '../indexing/index-schema.ts'
 import type { Reindexer } from '../reindex/reindexer.ts'
 import { Events } from '../runtime/events.ts'
@@ -23,9 +27,6 @@ import { madeOnce, type GivenServices } from './services.ts'
 import type { IndexSite } from './site.ts'
 import { indexedSources, sourceOfIndex, sourcesNamed, sourcesOf, type Source } from './sources.ts'
 import { WorkerFactory } from './workers.ts'
-
-/** How to reach Elasticsearch: a URL, options of the client (TLS, basic auth, API key), or a client of your own. */
-export type ElasticsearchConnection = string | ClientOptions | Client
 
 /** The configuration after files, flags and environment are put together. */
 export interface ResolvedConfig {

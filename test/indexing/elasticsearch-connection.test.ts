@@ -12,9 +12,9 @@ import {
   checkElasticsearch,
   connectElasticsearch,
   elasticsearchAddress,
+  type ElasticsearchConnection,
 } from '../../src/indexing/elasticsearch-connection.ts'
 import { describeElasticsearchError } from '../../src/indexing/elasticsearch-error.ts'
-import type { ElasticsearchConnection } from '../../src/sync/pipeline.ts'
 
 const password = 'tell-nobody'
 const options = { requestTimeoutMs: 10_000 }

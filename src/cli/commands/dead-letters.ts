@@ -5,7 +5,7 @@ import type { DeadLetter } from '../../streams/dead-letters.ts'
 import type { Pipeline } from '../../sync/pipeline.ts'
 import type { CommonOptions } from '../context.ts'
 import { formatLetters } from '../letters-table.ts'
-import type { Finish } from '../program.ts'
+import type { Finish } from '../finish.ts'
 import { addSettingFlags } from '../setting-flags.ts'
 
 interface LetterOptions extends CommonOptions {

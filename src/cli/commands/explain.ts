@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { formatPaths, type ExplainedPath } from '../../cascade/explain.ts'
 import type { Pipeline } from '../../sync/pipeline.ts'
 import type { CommonOptions } from '../context.ts'
-import type { Finish } from '../program.ts'
+import type { Finish } from '../finish.ts'
 
 interface ExplainFlags extends CommonOptions {
   readonly json?: boolean

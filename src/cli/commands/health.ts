@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 
 import { healthProblems, type Problem } from '../../runtime/health.ts'
 import type { CommonOptions } from '../context.ts'
-import type { Finish } from '../program.ts'
+import type { Finish } from '../finish.ts'
 import { addSettingFlags } from '../setting-flags.ts'
 
 interface HealthOptions extends CommonOptions {

@@ -5,7 +5,7 @@ import type { InitReport } from '../../indexing/index-schema.ts'
 import type { PlanReport } from '../../sync/index-administration.ts'
 import type { Pipeline } from '../../sync/pipeline.ts'
 import type { CommonOptions } from '../context.ts'
-import type { Finish } from '../program.ts'
+import type { Finish } from '../finish.ts'
 import { addSettingFlags } from '../setting-flags.ts'
 
 interface InitFlags extends CommonOptions {

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 
 import type { CommonOptions } from '../context.ts'
-import type { Finish } from '../program.ts'
+import type { Finish } from '../finish.ts'
 import { addSettingFlags } from '../setting-flags.ts'
 import { formatWhy } from '../why-screen.ts'
 

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 
 import type { WorkerKind } from '../../runtime/worker.ts'
 import type { CommonOptions } from '../context.ts'
-import type { Finish } from '../program.ts'
+import type { Finish } from '../finish.ts'
 import { addSettingFlags } from '../setting-flags.ts'
 import { untilSignalled } from '../signals.ts'
 import { supervise } from '../supervise.ts'
