@@ -1,37 +1,36 @@
 /**
- * What a reindex does: rows a second to a changed mapping, against raw bulk requests of the same documents in the same
- * run, and the lag of live changes before, during and after, at 200 writes a second. The worker and the reindex are
- * processes of their own.
+ * What a reindex does to those who live with it. All rows are reindexed to a changed mapping while rows are changed,
+ * added and removed (200 writes a second), a client searches 20 times a second, and two worker processes are killed
+ * with SIGKILL while they copy; right after the swap, the new index is verified while the writes go on.
+ *
+ * Told are the rows a second, against raw bulk requests of the same documents in the same run, the lag of live changes
+ * before, during and after, what the searches came to, and what verify found. Exit code 1 when a search failed or found
+ * nothing, when a document differs from its row, or when the run was not what it shall be (see reindex/report.ts).
  *
  * Run: npm run bench:reindex [-- --rows N --writes N --workers N]
- * Without --rows: the 171,075 cities of the demo. DATABASE_URL, REDIS_URL and ELASTICSEARCH_URL, or embedded servers.
+ * Without --rows: the 171,075 cities of the demo. --workers: slices that the command copies at once, beside two worker
+ * processes. DATABASE_URL, REDIS_URL and ELASTICSEARCH_URL, or embedded servers.
  */
 import { cpus } from 'node:os'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
 import { Client } from '@elastic/elasticsearch'
-import { execa } from 'execa'
 import { Redis } from 'ioredis'
 
-import { readSourceData } from '../examples/cities/demo/source-data.ts'
 import { startServices } from '../services/services.ts'
-import { countDocuments, createCopyIndex, restoreSettings } from '../src/indexing/copy-index.ts'
-import { declareIndex } from '../src/indexing/index-schema.ts'
-import type { ReindexState } from '../src/reindex/state.ts'
+import { countDocuments } from '../src/indexing/copy-index.ts'
 import { Redstream } from '../src/redstream.ts'
+import { isOver } from '../src/reindex/phases.ts'
+import type { ReindexState } from '../src/reindex/state.ts'
 import { pause } from '../src/runtime/backoff.ts'
-import { watchLag, write, type Lag } from './reindex/live.ts'
-import {
-  cityDatabase,
-  documentOf,
-  index,
-  namespace,
-  pipelineOf,
-  table,
-  City,
-  type Place,
-} from './reindex/place.ts'
+import type { VerifyReport } from '../src/verify/report.ts'
+import { Crew } from './reindex/crew.ts'
+import { lagWhile, write } from './reindex/live.ts'
+import { City, cityDatabase, index, namespace, pipelineOf, table, type Place } from './reindex/place.ts'
+import { rawBulk } from './reindex/raw-bulk.ts'
+import { problemsOf, type Run } from './reindex/report.ts'
+import { citiesOf, insertUnseen, isResting } from './reindex/rows.ts'
+import { search } from './reindex/search.ts'
 
 const { values } = parseArgs({
   options: {
@@ -40,10 +39,12 @@ const { values } = parseArgs({
     workers: { type: 'string', default: '4' },
   },
 })
+const hands = Number(values.workers)
+const wanted = { writesPerSecond: Number(values.writes), kills: 2 }
+const searchesPerSecond = 20
 const quietMs = 10_000
-const documentsPerRequest = 1_000
 
-const services = await startServices({ progress: (line) => void process.stderr.write(`${line}\n`) })
+const services = await startServices({ progress: note })
 const { databaseUrl, redisUrl, elasticsearchUrl } = services
 const place: Place = { databaseUrl, redisUrl, elasticsearchUrl }
 const dataSource = await cityDatabase(place).initialize()
@@ -52,63 +53,26 @@ await dataSource.synchronize()
 const client = new Client({ node: elasticsearchUrl })
 await cleanUp()
 const pipeline = await pipelineOf(dataSource, place)
-const env = { BENCH_PLACE: JSON.stringify(place), BENCH_NEWER: '1' }
-const file = fileURLToPath(new URL('./reindex/process.ts', import.meta.url))
+const crew = new Crew(place)
 
 try {
-  const cities = await citiesOf(values.rows)
-  for (let first = 0; first < cities.length; first += 5_000)
-    await dataSource
-      .createQueryBuilder()
-      .insert()
-      .into(City)
-      .values(cities.slice(first, first + 5_000))
-      .execute()
+  const cities = await citiesOf(values.rows === undefined ? undefined : Number(values.rows))
+  await insertUnseen(dataSource, cities)
   await pipeline.init()
-  note(`${cities.length} rows; raw bulk requests of their documents`)
-  const raw = await rawBulk(cities)
-
-  const redstream = await Redstream.attach(dataSource, { redis: redisUrl, namespace })
-  const worker = execa(process.execPath, [file, 'worker'], { env, stderr: 'inherit' })
-  await new Promise((resolve) => worker.stdout.once('data', resolve))
-  const writing = new AbortController()
-  const writes = write(dataSource, cities.length, Number(values.writes), writing.signal)
-  note('live changes before the reindex')
-  const before = await lagWhile(pause(quietMs))
-  note('the reindex')
-  const command = execa(process.execPath, [file, 'reindex', values.workers], { env, stderr: 'inherit' })
-  const during = await lagWhile(command)
-  const { stdout } = await command
-  note('live changes after it')
-  const after = await lagWhile(pause(quietMs))
-  writing.abort()
-  const written = await writes
-  await redstream.drained({ timeout: 60_000 })
-  worker.kill('SIGTERM')
-  await worker
-  await redstream.close()
-
-  const { copyingAt = 0, swappedAt = 0, startedAt, to } = JSON.parse(stdout) as ReindexState
-  const seconds = (swappedAt - copyingAt) / 1_000
-  const rowsPerSecond = Math.round(cities.length / seconds)
-  await client.indices.refresh({ index })
-  const report = {
-    cores: cpus().length,
-    rows: cities.length,
-    reindex: {
-      rowsPerSecond,
-      ratio: Math.round((rowsPerSecond / raw) * 100) / 100,
-      seconds,
-      wholeSeconds: (swappedAt - startedAt) / 1_000,
-    },
-    rawBulkDocsPerSecond: raw,
-    writes: written,
-    lagMs: { before, during, after },
-    rowsAtTheEnd: await dataSource.manager.count(City),
-    documentsAtTheEnd: await countDocuments(client, to),
-  }
-  process.stdout.write(`${JSON.stringify(report, undefined, 2)}\n`)
+  note(`${cities.length} rows; the old index is filled`)
+  const never = new AbortController().signal
+  const isDone = ({ phase }: ReindexState): boolean => isOver(phase)
+  await pipeline.reindexer(index).start({ keepOldMs: 0 }, { hands }, never, isDone)
+  note('raw bulk requests of the same documents')
+  const raw = await rawBulk(pipeline.site(index), cities, hands)
+  const run = await reindexLive(cities)
+  const problems = problemsOf(run, wanted)
+  process.stdout.write(
+    `${JSON.stringify({ ...figuresOf(run, cities.length, raw), problems }, undefined, 2)}\n`,
+  )
+  if (problems.length > 0) process.exitCode = 1
 } finally {
+  await crew.stop()
   await pipeline.close()
   await cleanUp()
   await client.close()
@@ -117,54 +81,67 @@ try {
   await services.stop()
 }
 
-/** The cities of the demo, or made ones. */
-async function citiesOf(wanted: string | undefined): Promise<City[]> {
-  if (wanted !== undefined) {
-    return Array.from({ length: Number(wanted) }, (_, i) => ({
-      id: i + 1,
-      name: `city number ${i + 1} by the river`,
-      country: ['DE', 'FR', 'IT', 'PL'][i % 4]!,
-      population: (i * 7_919) % 1_000_000,
-    }))
-  }
-  const { cities } = await readSourceData()
-  return cities.map(({ name, country }, i) => ({ id: i + 1, name, country, population: i }))
-}
-
-/** Documents a second when nothing but bulk requests is done, with the settings and the concurrency of a copy. */
-async function rawBulk(cities: readonly City[]): Promise<number> {
-  const physical = `${index}-raw`
-  const { definition } = pipeline.site(index)
-  const declared = declareIndex(definition)
-  await createCopyIndex(client, definition, declared, physical)
-  const bodies: string[] = []
-  for (let first = 0; first < cities.length; first += documentsPerRequest) {
-    const page = cities.slice(first, first + documentsPerRequest)
-    bodies.push(
-      page
-        .map(
-          (city) =>
-            `{"index":{"_id":"${city.id}","version":1,"version_type":"external_gte"}}\n${JSON.stringify(documentOf(city))}\n`,
-        )
-        .join(''),
-    )
-  }
-  const start = performance.now()
-  const send = async (): Promise<void> => {
-    for (let bulkBody = bodies.shift(); bulkBody !== undefined; bulkBody = bodies.shift())
-      await client.transport.request({ method: 'POST', path: `/${physical}/_bulk`, bulkBody })
-  }
-  await Promise.all(Array.from({ length: Number(values.workers) }, send))
-  await restoreSettings(client, declared, physical)
-  return Math.round((cities.length * 1_000) / (performance.now() - start))
-}
-
-async function lagWhile(work: PromiseLike<unknown>): Promise<Lag> {
+/** The reindex and all that goes on beside it. */
+async function reindexLive(cities: readonly City[]): Promise<Run> {
+  const redstream = await Redstream.attach(dataSource, { redis: redisUrl, namespace })
+  await Promise.all([crew.addWorker(), crew.addWorker()])
   const over = new AbortController()
-  const lag = watchLag(pipeline, over.signal)
-  await work
-  over.abort()
-  return lag
+  const resting = cities.filter(({ id }) => isResting(id))
+  const beside = Promise.all([
+    write(dataSource, cities.length, wanted.writesPerSecond, over.signal),
+    search(client, resting, searchesPerSecond, over.signal),
+    crew.killWorkers(wanted.kills, pipeline, over.signal),
+  ])
+  // What fails there is told at the end.
+  beside.catch(() => undefined)
+  try {
+    note('live changes and searches before the reindex')
+    const before = await lagWhile(pipeline, pause(quietMs))
+    note('the reindex')
+    const command = crew.run<ReindexState>('reindex', values.workers)
+    const during = await lagWhile(pipeline, command)
+    const state = await command
+    note('verify')
+    const begin = performance.now()
+    const verification = crew.run<VerifyReport>('verify')
+    const verifying = await lagWhile(pipeline, verification)
+    const verify = { ...(await verification), seconds: (performance.now() - begin) / 1_000 }
+    note('live changes and searches after it')
+    const after = await lagWhile(pipeline, pause(quietMs))
+    over.abort()
+    const [writes, searches, kills] = await beside
+    await redstream.drained({ timeout: 60_000 })
+    await client.indices.refresh({ index })
+    return {
+      state,
+      kills,
+      lostWorkers: crew.lost,
+      writes,
+      searches,
+      verify,
+      lagMs: { before, during, verifying, after },
+      rowsAtTheEnd: await dataSource.manager.count(City),
+      documentsAtTheEnd: await countDocuments(client, state.to),
+    }
+  } finally {
+    over.abort()
+    await Promise.allSettled([beside])
+    await redstream.close()
+  }
+}
+
+function figuresOf({ state, ...seen }: Run, rows: number, raw: number): Record<string, unknown> {
+  const { copyingAt = 0, swappedAt = 0, startedAt } = state
+  const seconds = (swappedAt - copyingAt) / 1_000
+  const rowsPerSecond = Math.round(rows / seconds)
+  const ratio = Math.round((rowsPerSecond / raw) * 100) / 100
+  return {
+    cores: cpus().length,
+    rows,
+    reindex: { rowsPerSecond, ratio, seconds, wholeSeconds: (swappedAt - startedAt) / 1_000 },
+    rawBulkDocsPerSecond: raw,
+    ...seen,
+  }
 }
 
 async function cleanUp(): Promise<void> {

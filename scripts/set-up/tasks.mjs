@@ -35,7 +35,7 @@ export const tasks = {
     file: 'bench/outage.ts',
     build: true,
   },
-  'bench:reindex': { does: 'a reindex beside 200 writes a second', file: 'bench/reindex.ts' },
+  'bench:reindex': { does: 'a reindex beside writes, searches and kills', file: 'bench/reindex.ts' },
   'bench:take-over': {
     does: 'how long until others index what a killed consumer held',
     file: 'bench/take-over.ts',
