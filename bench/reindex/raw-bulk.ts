@@ -32,7 +32,7 @@ export async function rawBulk(
       await client.transport.request({ method: 'POST', path: `/${physical}/_bulk`, bulkBody })
   }
   await Promise.all(Array.from({ length: hands }, send))
-  await restoreSettings(client, declared, physical)
+  await restoreSettings(client, declared, { from: definition.name, to: physical })
   const milliseconds = performance.now() - start
   await client.indices.delete({ index: physical })
   return Math.round((cities.length * 1_000) / milliseconds)

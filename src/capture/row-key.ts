@@ -85,6 +85,12 @@ export function parseKey(metadata: EntityMetadata, key: RowKey): ObjectLiteral |
   return id
 }
 
+/** A key that somebody has written, as the database has it: a uuid in small letters, `7` for `007`. */
+export function canonicalKey(metadata: EntityMetadata, key: RowKey): RowKey {
+  const id = parseKey(metadata, key)
+  return (id && keyOf(metadata, id)) ?? key
+}
+
 /** The texts of a key's parts in the order of the primary columns; undefined if there are too few or too many. */
 export function splitKey(metadata: EntityMetadata, key: RowKey): string[] | undefined {
   const count = metadata.primaryColumns.length

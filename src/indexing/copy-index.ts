@@ -18,10 +18,17 @@ export function settingsForCopy(declared: FlatSettings): FlatSettings {
   return { ...declared, ...expands, [refresh]: '-1', [replicas]: 0 }
 }
 
-/** What brings an index from {@link settingsForCopy} to what was declared; null is Elasticsearch's default. */
-export function settingsAfterCopy(declared: FlatSettings): FlatSettings {
-  const expands = declared[autoReplicas] === undefined ? {} : { [autoReplicas]: declared[autoReplicas] }
-  return { [refresh]: declared[refresh] ?? null, [replicas]: declared[replicas] ?? null, ...expands }
+/**
+ * What brings an index from {@link settingsForCopy} to what was declared; null is Elasticsearch's default.
+ *
+ * @param live - settings of the index that it replaces. What nobody declared stays as it is there: somebody, or a
+ *   template, has set it, and replicas that find no node would be waited for, for ever
+ */
+export function settingsAfterCopy(declared: FlatSettings, live: FlatSettings): FlatSettings {
+  const isDeclared = declared[replicas] !== undefined
+  const given: FlatSettings = { ...live, ...(isDeclared && { [autoReplicas]: undefined }), ...declared }
+  const expands = given[autoReplicas] === undefined ? {} : { [autoReplicas]: given[autoReplicas] }
+  return { [refresh]: given[refresh] ?? null, [replicas]: given[replicas] ?? null, ...expands }
 }
 
 /**
@@ -48,26 +55,33 @@ export async function createCopyIndex(
   }
 }
 
-/** The settings as declared, and everything visible to searches. */
+/** The settings as declared, else as those of the index that is replaced, and everything visible to searches. */
 export async function restoreSettings(
   client: Client,
   declared: DeclaredIndex,
-  physical: string,
+  { from, to: physical }: { from: string; to: string },
 ): Promise<void> {
-  await described(
+  const found = await described(
     client,
-    client.indices.putSettings({ index: physical, settings: settingsAfterCopy(declared.settings) }),
+    client.indices.getSettings({ index: from, flat_settings: true, ignore_unavailable: true }),
   )
+  const settings = settingsAfterCopy(declared.settings, found[from]?.settings ?? {})
+  await described(client, client.indices.putSettings({ index: physical, settings }))
   await described(client, client.indices.refresh({ index: physical }))
 }
 
-/** Whether an index is as healthy as another one, so that searches may move to it. Waits up to `seconds` for that. */
+/**
+ * Whether an index is as healthy as another one, or that is gone, so that searches may move to it. Waits up to
+ * `seconds` for that.
+ */
 export async function isAsHealthy(
   client: Client,
   physical: string,
   other: string,
   seconds: number,
 ): Promise<boolean> {
+  // The health of an index that is gone is not answered for half a minute, and then as a timeout.
+  if (!(await described(client, client.indices.exists({ index: other })))) return true
   const wanted = await described(client, client.cluster.health({ index: other }))
   if (wanted.status !== 'green') return true
   const found = await described(
@@ -102,7 +116,7 @@ export async function indicesBehind(client: Client, name: string): Promise<strin
 
 /**
  * Moves the alias that applications search from one index to another, in one step of the cluster. Nothing happens
- * when it is there already.
+ * when it is there already. An alias that went with its index is made anew; one that is elsewhere is left there.
  *
  * @param removesFrom - `from` is an index that was made by hand and has the alias' name: it goes in the same step
  */
@@ -117,7 +131,8 @@ export async function swapAlias(
     ? { remove_index: { index: from } }
     : { remove: { index: from, alias: name, must_exist: true } }
   const enter = { add: { index: to, alias: name, is_write_index: true } }
-  await described(client, client.indices.updateAliases({ actions: [leave, enter] }))
+  const actions = behind.length === 0 ? [enter] : [leave, enter]
+  await described(client, client.indices.updateAliases({ actions }))
 }
 
 /**

@@ -28,7 +28,8 @@ const pageSchema = z.object({
   }),
 })
 
-const keepAlive = '5m'
+// Between two pages verify may wait for a long queue. It is closed at the end; only a process that is killed leaves it.
+const keepAlive = '1h'
 // Their ids are looked up in the table page by page.
 const pageSize = 2_000
 

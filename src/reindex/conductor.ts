@@ -131,6 +131,8 @@ export class Conductor {
       case 'slicing': {
         const rows = await tableKeys.count()
         const slices = await tableKeys.slices(rows)
+        // Counting may take long. Who was paused meanwhile, and has a successor, must not cut what that one copies.
+        if (await this.#isElsewhere(state)) return undefined
         await store.publishSlices(state, slices)
         return {
           event: 'finished',
@@ -152,6 +154,9 @@ export class Conductor {
       case 'keeping':
         return { event: 'expired' }
       case 'retiring': {
+        const behind = await indicesBehind(client, name)
+        if (behind.includes(from) && !behind.includes(to))
+          return { event: 'movedBack', changes: { problem: `somebody has moved the alias back to ${from}` } }
         await store.unregister(state, from)
         // Another copy is to be made, which matters more than a batch that is tried again.
         const wait = state.again ? 0 : Math.min(graceMs, state.keepOldMs)
@@ -219,7 +224,7 @@ export class Conductor {
   async #restore(state: ReindexState, signal: AbortSignal): Promise<Outcome | undefined> {
     const { client, declared, logger } = this.#options
     const { from, to } = state
-    await restoreSettings(client, declared, to)
+    await restoreSettings(client, declared, state)
     while (!(await isAsHealthy(client, to, from, 10))) {
       logger.info({ index: to }, 'waiting for the replicas of the new index')
       if (signal.aborted || (await this.#isElsewhere(state))) return undefined
@@ -227,7 +232,7 @@ export class Conductor {
     return { event: 'finished', changes: { documents: await countDocuments(client, to) } }
   }
 
-  /** Somebody has cancelled it. */
+  /** Somebody has cancelled it, or moved it on. */
   async #isElsewhere({ id, phase }: ReindexState): Promise<boolean> {
     const now = await this.#options.store.read()
     return now?.id !== id || now.phase !== phase

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 
 import { partitionOf } from '../capture/row-key.ts'
+import { isRedstreamError } from '../errors.ts'
 import { writeAliasOf } from '../indexing/index-names.ts'
 import { Backoff } from '../runtime/backoff.ts'
 import type { Batch, BatchResult } from '../streams/batch.ts'
@@ -10,6 +11,7 @@ import type { Partition } from '../streams/keys.ts'
 import { runScript } from '../streams/scripts.ts'
 import { Indexer, type IndexerOptions } from '../sync/indexer.ts'
 import { Pace } from './pace.ts'
+import { nextPhase } from './phases.ts'
 import { TableKeys } from './slices.ts'
 import type { ReindexState } from './state.ts'
 import { copyGroup, type ReindexStore } from './store.ts'
@@ -65,7 +67,7 @@ export class Copier {
       logger,
       partition: store.slicesPartition(),
       group: copyGroup,
-      handler: (batch) => this.#slice(batch),
+      handler: (batch) => this.#slice(batch).catch((error: unknown) => this.#giveUp(error)),
       batchSize: 1,
       concurrency: hands,
       // Of its own: a slice may take long, and live changes must not wait for it.
@@ -95,6 +97,15 @@ export class Copier {
       batch.activity.advanced()
     }
     return unfinished
+  }
+
+  /** Ends the reindex for what no other attempt mends: keys that cannot be read in order. */
+  async #giveUp(error: unknown): Promise<BatchResult> {
+    const { store, state } = this.#options
+    const phase = nextPhase(state.phase, 'failed')
+    if (!isRedstreamError(error) || error.code !== 'ENTITY' || phase === undefined) throw error
+    await store.replace(state, { ...state, phase, problem: error.message })
+    return {}
   }
 
   /** Copies rows; returns the bytes, or undefined when it was told to stop before all of them were copied. */

@@ -44,6 +44,8 @@ export type ReindexEvent =
   | 'expired'
   /** Somebody wants the old index back. */
   | 'rolledBack'
+  /** Somebody has moved the alias to the old index by hand. */
+  | 'movedBack'
 
 const undoable = { failed: 'removing', lost: 'removing', cancelled: 'removing' } as const
 
@@ -58,7 +60,8 @@ const transitions: Readonly<Record<Phase, { readonly [E in ReindexEvent]?: Phase
   // Either index may have missed changes then; the new one stays, and another copy is made.
   confirming: { finished: 'keeping', lost: 'retiring' },
   keeping: { expired: 'retiring', rolledBack: 'swappingBack' },
-  retiring: { finished: 'dropping' },
+  // What is searched must go on to get every change.
+  retiring: { finished: 'dropping', movedBack: 'removing' },
   dropping: { finished: 'done' },
   swappingBack: { finished: 'removing' },
   removing: { finished: 'undone' },

@@ -2,12 +2,19 @@ import { RedstreamError } from '../errors.ts'
 import { nextPhase } from './phases.ts'
 import { isUnderWay, type Driver, type ReindexState } from './state.ts'
 
+/** What somebody may want of a reindex. */
+export type Wish = 'cancelled' | 'rolledBack'
+
+/** Whether a wish is being fulfilled: by another process, or it was cut off, and is to be gone on with. */
+export function isGranted({ phase, swappedAt }: ReindexState, wish: Wish): boolean {
+  if (phase === 'swappingBack') return wish === 'rolledBack'
+  return phase === 'removing' && (wish === 'rolledBack') === (swappedAt !== undefined)
+}
+
 /** Why a reindex cannot be cancelled or rolled back, or undefined. */
-export function wishProblem(
-  name: string,
-  state: ReindexState | undefined,
-  wish: 'cancelled' | 'rolledBack',
-): string | undefined {
+export function wishProblem(name: string, state: ReindexState | undefined, wish: Wish): string | undefined {
+  if (state !== undefined && ['removing', 'swappingBack'].includes(state.phase))
+    return `the reindex of "${name}" is being undone; wait for that with \`redstream reindex ${name} --wait\``
   if (wish === 'cancelled') {
     if (state === undefined || !isUnderWay(state)) return `no reindex of "${name}" is under way`
     if (nextPhase(state.phase, wish) !== undefined) return undefined
@@ -44,6 +51,25 @@ export function missedChanges({ name, from }: ReindexState): RedstreamError {
     'INDEX',
     `"${name}" is not rolled back: Redis lost the list of the indices to write to, so ${from} may have missed changes. ` +
       `Take the change of the declaration back and run \`redstream reindex ${name}\` instead.`,
+  )
+}
+
+/** There is nothing to swap the alias back to, or not from there. */
+export function cannotGoBack({ name, from, to }: ReindexState, behind: readonly string[]): RedstreamError {
+  const elsewhere = behind.filter((index) => index !== from && index !== to)
+  const reason =
+    elsewhere.length === 0
+      ? `the old index ${from} is gone; somebody has removed it`
+      : `somebody has moved the alias to ${elsewhere.join(', ')}; move it back to ${to} first (POST _aliases)`
+  return new RedstreamError('INDEX', `"${name}" is not rolled back: ${reason}.`)
+}
+
+/** The reindex before it has something left to do, and it was not done. */
+export function notBegun({ name, from }: ReindexState): RedstreamError {
+  return new RedstreamError(
+    'INDEX',
+    `No reindex of "${name}" is begun: the old index ${from} of the last one is to be removed before, and that was ` +
+      'stopped, or another process does it. Run the command again.',
   )
 }
 

@@ -1,5 +1,5 @@
 import { RedstreamError } from '../errors.ts'
-import { dropIndex, indicesBehind } from '../indexing/copy-index.ts'
+import { dropIndex, indicesBehind, isWritable } from '../indexing/copy-index.ts'
 import { declareIndex } from '../indexing/index-schema.ts'
 import type { DeclaredIndex } from '../indexing/refused-definition.ts'
 import { pause } from '../runtime/backoff.ts'
@@ -11,7 +11,17 @@ import { Copier } from './copier.ts'
 import { Lease } from './lease.ts'
 import { isOver, isSettled, needsDeclaration, nextPhase } from './phases.ts'
 import { NoticeBoard } from './notice-board.ts'
-import { drivenElsewhere, lostState, missedChanges, otherDefinition, wishProblem } from './refusals.ts'
+import {
+  cannotGoBack,
+  drivenElsewhere,
+  isGranted,
+  lostState,
+  missedChanges,
+  notBegun,
+  otherDefinition,
+  wishProblem,
+  type Wish,
+} from './refusals.ts'
 import { TableKeys } from './slices.ts'
 import { isUnderWay, type ReindexState } from './state.ts'
 import { ReindexStore } from './store.ts'
@@ -111,7 +121,8 @@ export class Reindexer {
   }
 
   /**
-   * Undoes a reindex that has not swapped the alias yet. Who drives it does it, else this process.
+   * Undoes a reindex that has not swapped the alias yet. Who drives it does it, else this process. Called again, it
+   * goes on with what was cut off.
    *
    * @throws RedstreamError INDEX when there is none that can be undone
    */
@@ -121,9 +132,11 @@ export class Reindexer {
   }
 
   /**
-   * Swaps the alias back to the index before the last reindex, and removes the newer one.
+   * Swaps the alias back to the index before the last reindex, and removes the newer one. Called again, it goes on with
+   * what was cut off.
    *
-   * @throws RedstreamError INDEX when the old index is not there any more, or has missed changes
+   * @throws RedstreamError INDEX when the old index is not there any more or has missed changes, or the alias was moved
+   *   elsewhere by hand
    */
   async rollBack(signal: AbortSignal, options: RunOptions = { hands: 0 }): Promise<ReindexState> {
     const state = await this.#tell('rolledBack')
@@ -168,13 +181,17 @@ export class Reindexer {
     if (state === undefined || isOver(state.phase)) return undefined
     if (isSettled(state.phase)) {
       await this.#hurry(state)
-      await this.#drive(lease, options, signal, () => false)
+      const last = await this.#drive(lease, options, signal, () => false)
+      if (last !== undefined && !isOver(last.phase)) throw notBegun(last)
       return undefined
     }
     if (!this.mayDrive(state)) throw otherDefinition(state)
     const { name: index, to, phase } = state
     this.#options.logger.info({ index, to, phase }, 'going on with a reindex')
-    if (rate !== undefined) await this.store.replace(state, { ...state, rate })
+    if (rate !== undefined) {
+      await this.store.replace(state, { ...state, rate })
+      await this.store.forgetReservations()
+    }
     return state
   }
 
@@ -205,6 +222,16 @@ export class Reindexer {
     return state
   }
 
+  /** @throws RedstreamError INDEX when the alias cannot go back to the old index, or should not */
+  async #checkWayBack(state: ReindexState): Promise<void> {
+    const { client } = this.#options
+    const behind = await indicesBehind(client, state.name)
+    const isThere = await isWritable(client, state.from)
+    const isOurs = behind.every((index) => index === state.from || index === state.to)
+    if (!isThere || !isOurs) throw cannotGoBack(state, behind)
+    if (!(await this.store.isRegistered(state))) throw missedChanges(state)
+  }
+
   /** Redis knows nothing of it any more: nobody would ever remove its index, or write to it. */
   async #forsake({ name, to }: ReindexState): Promise<void> {
     const { client } = this.#options
@@ -233,14 +260,15 @@ export class Reindexer {
   }
 
   /** Moves the state by the wish of somebody; whoever drives it finds it there. */
-  async #tell(wish: 'cancelled' | 'rolledBack'): Promise<ReindexState> {
+  async #tell(wish: Wish): Promise<ReindexState> {
     for (;;) {
       const state = await this.store.read()
+      if (state !== undefined && isGranted(state, wish)) return state
       const problem = wishProblem(this.#options.definition.name, state, wish)
       const phase = state && nextPhase(state.phase, wish)
       if (state === undefined || phase === undefined || problem !== undefined)
         throw new RedstreamError('INDEX', problem ?? 'there is nothing to undo')
-      if (wish === 'rolledBack' && !(await this.store.isRegistered(state))) throw missedChanges(state)
+      if (wish === 'rolledBack') await this.#checkWayBack(state)
       const { notBefore: _, ...rest } = state
       const reason = wish === 'cancelled' ? 'it was cancelled' : 'it was rolled back'
       if (await this.store.replace(state, { ...rest, phase, problem: reason, again: false })) return state

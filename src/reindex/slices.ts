@@ -1,7 +1,7 @@
 import type { DataSource, QueryRunner, SelectQueryBuilder, ObjectLiteral } from 'typeorm'
 
 import type { RowKey } from '../capture/row-key.ts'
-import { RedstreamError } from '../errors.ts'
+import { isRedstreamError, RedstreamError } from '../errors.ts'
 import type { IndexDefinition } from '../indexed.ts'
 import { keyOfValues, valuesOfKey } from '../sync/loading/key-values.ts'
 import { keyBound, type Bound } from './key-bound.ts'
@@ -150,6 +150,7 @@ export class TableKeys {
     try {
       return await work(runner)
     } catch (error) {
+      if (isRedstreamError(error)) throw error
       const reason = error instanceof Error ? error.message : String(error)
       throw new RedstreamError('DATABASE', `Reading keys of ${metadata.name} failed: ${reason}`, {
         cause: error,

@@ -179,6 +179,11 @@ export class ReindexStore {
     return Number(await runScript(this.#redis, 'pace', [this.#keys.pace], [micros]))
   }
 
+  /** Lets rows be copied at once, whatever was reserved at another rate. */
+  async forgetReservations(): Promise<void> {
+    await this.#redis.del(this.#keys.pace)
+  }
+
   /** Waits until the state or the progress changes, or for at most `ms`; `reader` is a connection for blocking reads. */
   async news(reader: RedisClient, ms: number): Promise<void> {
     await reader.xread('BLOCK', ms, 'STREAMS', this.#keys.news, '$')

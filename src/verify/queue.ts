@@ -40,6 +40,17 @@ export const publishMs = 1_000
 const pollMs = 100
 const pageSize = 1_000
 
+/** What a queue came to that was waited for. */
+export interface Waiting {
+  /** Keys of the rows that messages still wait for. */
+  readonly keys: ReadonlySet<RowKey>
+  /**
+   * The queue stood still for too long: there are no workers, or a delay message is that of a dead process and not due
+   * yet. False: it has passed everything.
+   */
+  readonly standsStill: boolean
+}
+
 /** The streams of an index, and those whose changes lead to its documents. */
 export type Queue = Pick<IndexSite, 'redis' | 'partitions' | 'cascades'>
 
@@ -52,30 +63,30 @@ export type Queue = Pick<IndexSite, 'redis' | 'partitions' | 'cascades'>
  * rows, so nobody knows whether they lead to these: all of them are waited for.
  *
  * @param keys - keys of the rows
- * @returns keys of the rows that messages still wait for, because the queue stood still for too long: there are no
- *   workers, or a delay message is that of a dead process and not due yet. None: the queue has passed them all
  */
 export async function waitingAfter(
   { redis, partitions, cascades }: Queue,
   keys: ReadonlySet<RowKey>,
   patience: Patience,
-): Promise<ReadonlySet<RowKey>> {
+): Promise<Waiting> {
   await pause(publishMs, patience.signal)
-  if (!(await delaysEnd(redis, cascades, patience))) return keys
-  if ((await notPassed(redis, cascades, cascadeGroup, patience)).length > 0) return keys
+  if (!(await delaysEnd(redis, cascades, patience))) return { keys, standsStill: true }
+  if ((await notPassed(redis, cascades, cascadeGroup, patience)).length > 0)
+    return { keys, standsStill: true }
   let delayed = await delayedNow(redis, partitions, keys)
   await moving(patience, async () => {
     delayed = await stillThere(redis, delayed)
     return delayed.length === 0 ? undefined : String(delayed.length)
   })
   const waiting = new Set(delayed.flatMap((entry) => entry.ids))
-  for (const { key, id } of await notPassed(redis, partitions, indexGroup, patience)) {
+  const open = await notPassed(redis, partitions, indexGroup, patience)
+  for (const { key, id } of open) {
     const position = await positionOf(redis, key, indexGroup)
     const start = position?.oldestPending ?? (position === undefined ? '-' : `(${position.lastDelivered}`)
     for await (const named of namedBetween(redis, key, start, id, keys))
       for (const each of named.ids) waiting.add(each)
   }
-  return waiting
+  return { keys: waiting, standsStill: delayed.length > 0 || open.length > 0 }
 }
 
 /** The streams in which changes of what documents embed wait at this moment. */

@@ -22,7 +22,9 @@ export function allRows({ definition, dataSource }: Rows): AsyncGenerator<RowKey
 export async function* rowsSince({ definition, dataSource }: Rows, ms: number): AsyncGenerator<RowKey[]> {
   const column = updateDateColumn(definition)
   const where: ObjectLiteral = {}
-  column.setEntityValue(where, MoreThanOrEqual(new Date((await databaseNow(dataSource, column)) - ms)))
+  // Databases know no years before the common era, or not these.
+  const since = Math.max(0, (await databaseNow(dataSource, column)) - ms)
+  column.setEntityValue(where, MoreThanOrEqual(new Date(since)))
   yield* matchingKeys(dataSource, undefined, definition, where)
 }
 

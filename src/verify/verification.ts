@@ -28,6 +28,8 @@ export interface VerificationOptions {
 const mostSuspects = 5_000
 const pagesInFlight = 3
 const mostLooks = 6
+/** A queue that stood still for as long as it may is waited for no longer than this, in ms, until it has moved again. */
+const impatienceMs = 1_000
 
 /**
  * A comparison of rows and documents while both change. Page by page it notes suspects, whose document is not that
@@ -41,6 +43,7 @@ export class Verification {
   readonly #tally: Tally
   readonly #options: VerificationOptions
   #suspects: Look[] = []
+  #standsStill = false
 
   constructor(site: IndexSite, looker: Looker, tally: Tally, options: VerificationOptions) {
     this.#site = site
@@ -130,7 +133,7 @@ export class Verification {
         { index: definition.name, rows: keys.size },
         'waiting until the queue has passed what differs',
       )
-      const waiting = await waitingAfter(this.#site, keys, this.#options)
+      const waiting = await this.#waitingAfter(keys)
       this.#options.signal.throwIfAborted()
       const again = await this.#looker.look(open.map(({ spot }) => spot))
       const changing: Look[] = []
@@ -144,6 +147,25 @@ export class Verification {
       open = changing
     }
     return { differing, undecided: [...undecided, ...open] }
+  }
+
+  /** Rows for which messages still wait. Says so once, and is patient once, lest each 5,000 suspects take as long. */
+  async #waitingAfter(keys: ReadonlySet<RowKey>): Promise<ReadonlySet<RowKey>> {
+    const { patienceMs, signal } = this.#options
+    const patience = {
+      signal,
+      patienceMs: this.#standsStill ? Math.min(patienceMs, impatienceMs) : patienceMs,
+    }
+    const { keys: waiting, standsStill } = await waitingAfter(this.#site, keys, patience)
+    if (standsStill && !this.#standsStill && !signal.aborted) {
+      this.#site.logger.warn(
+        { index: this.#site.definition.name, patienceMs },
+        'the queue stands still, so rows whose messages wait in it count as in flight: no consumer works on them, or ' +
+          'a delay message is not due (redstream status)',
+      )
+    }
+    this.#standsStill = standsStill
+    return waiting
   }
 
   /** What is wrong: a dead letter says why, and that queuing the row again would not help. */

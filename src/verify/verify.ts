@@ -1,12 +1,16 @@
 import type { Client } from '@elastic/elasticsearch'
 
+import { canonicalKey } from '../capture/row-key.ts'
 import { RedstreamError } from '../errors.ts'
 import type { Mappings } from '../indexed.ts'
 import { allDocuments, randomDocuments } from '../indexing/document-pages.ts'
+import { writeAliasOf } from '../indexing/index-names.ts'
+import { currentTargets } from '../indexing/index-schema.ts'
 import { elasticsearchAddress } from '../indexing/elasticsearch-connection.ts'
 import { describeClientError } from '../indexing/elasticsearch-error.ts'
 import { readLiveIndex, type LiveIndex } from '../indexing/index-state.ts'
 import type { IndexSite } from '../sync/site.ts'
+import { isTarget } from '../sync/ticket.ts'
 import { incomparableFields } from './comparable.ts'
 import { Looker } from './looker.ts'
 import { Tally, type VerifyReport } from './report.ts'
@@ -52,14 +56,15 @@ const rangesOfSample = 10
 /**
  * Compares rows with documents, while both may change. Nothing is locked, and memory does not grow with the table.
  *
- * @throws RedstreamError INDEX when there is no such index or it keeps no `_source`, USAGE when the scope does not fit
- *   the entity, DATABASE, ELASTICSEARCH, ELASTICSEARCH_UNAVAILABLE
+ * @throws RedstreamError INDEX when there is no such index, it keeps no `_source`, or is to be repaired and nothing is
+ *   written to it, USAGE when the scope does not fit the entity, DATABASE, ELASTICSEARCH, ELASTICSEARCH_UNAVAILABLE
  */
 export async function verifyIndex(site: IndexSite, options: VerifyOptions): Promise<VerifyReport> {
   const { definition, client } = site
   const { signal } = options
   try {
     const { physical, looker } = await openIndex(site, options.index)
+    if (options.repair) await checkIsWritten(site, physical)
     const tally = new Tally(options.examples)
     const verification = new Verification(site, looker, tally, { ...options, physical })
     const { onProgress } = options
@@ -76,6 +81,27 @@ export async function verifyIndex(site: IndexSite, options: VerifyOptions): Prom
     return tally.report(definition.name, physical, complete)
   } catch (error) {
     throw describeClientError(error, elasticsearchAddress(client))
+  }
+}
+
+/**
+ * What is queued for repair goes to the targets only; and the documents of another index, which a wrong `--index` names,
+ * have no rows here and would be deleted.
+ */
+async function checkIsWritten(
+  { definition, client, redis, partitions }: IndexSite,
+  physical: string,
+): Promise<void> {
+  for (const { keys } of partitions) {
+    const listed = (await redis.smembers(keys.targets)).filter(isTarget)
+    const targets = listed.length === 0 ? await currentTargets(client, definition) : listed
+    if (targets.includes(writeAliasOf(physical))) continue
+    throw new RedstreamError(
+      'INDEX',
+      `"${physical}" is not repaired, because changes of ${definition.metadata.name} are not written to it, but to ` +
+        `${targets.join(', ')}. Leave \`--index\` away; if somebody has moved the alias "${definition.name}" by hand, ` +
+        'run `redstream init`.',
+    )
   }
 }
 
@@ -107,7 +133,7 @@ async function walk(
       await verification.rows(watched(rowsSince(site, scope.ms)), { alone: true })
       return
     case 'ids':
-      await verification.rows(watched(pagesOf(scope.ids)), { alone: true })
+      await verification.rows(watched(pagesOf(definition, scope.ids)), { alone: true })
   }
 }
 
@@ -144,8 +170,13 @@ async function readPhysical(client: Client, name: string): Promise<LiveIndex | u
   return { physical, mappings: (mappings ?? {}) as Mappings, settings: settings ?? {} }
 }
 
-async function* pagesOf(ids: readonly string[], size = 1_000): AsyncGenerator<string[]> {
-  const unique = [...new Set(ids)]
+async function* pagesOf(
+  { metadata }: IndexSite['definition'],
+  ids: readonly string[],
+  size = 1_000,
+): AsyncGenerator<string[]> {
+  // As given, too: another program may have made a document of that name.
+  const unique = [...new Set(ids.flatMap((id) => [canonicalKey(metadata, id), id]))]
   for (let start = 0; start < unique.length; start += size) yield unique.slice(start, start + size)
 }
 

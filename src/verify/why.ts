@@ -1,4 +1,4 @@
-import { partitionOf } from '../capture/row-key.ts'
+import { canonicalKey, partitionOf } from '../capture/row-key.ts'
 import { elasticsearchAddress } from '../indexing/elasticsearch-connection.ts'
 import { describeClientError } from '../indexing/elasticsearch-error.ts'
 import type { Place } from '../place.ts'
@@ -55,8 +55,11 @@ const mostEntries = 10_000
  *
  * @throws RedstreamError as `verifyIndex`
  */
-export async function explainDocument(site: IndexSite, id: string): Promise<WhyReport> {
+export async function explainDocument(site: IndexSite, given: string): Promise<WhyReport> {
   const { definition, redis, partitions, client, settings } = site
+  const id = canonicalKey(definition.metadata, given)
+  // As given, too: another program may have made a document of that name.
+  const keys = [...new Set([id, given])]
   const partition = partitions[partitionOf(id, partitions.length)]!
   try {
     const { physical, looker } = await openIndex(site)
@@ -64,7 +67,7 @@ export async function explainDocument(site: IndexSite, id: string): Promise<WhyR
       // In the order in which a change passes them.
       const cascades = await waitingCascades(site)
       const search = await findMessages(redis, partition, indexGroup, id, mostEntries)
-      return { cascades, search, look: tellingLook(await looker.look(await spotsOf(site, physical, [id]))) }
+      return { cascades, search, look: tellingLook(await looker.look(await spotsOf(site, physical, keys))) }
     }
     let { cascades, search, look } = await observe()
     if (look.finding !== undefined && search.messages.every(({ state }) => state === 'done')) {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import type { ReindexProgress } from '../../src/reindex/progress.ts'
 import type { ReindexResult } from '../../src/reindex/result.ts'
+import { reindexKeys } from '../../src/streams/keys.ts'
 import { waitUntil, type Program } from '../process/support/program.ts'
 import { World } from '../process/support/world.ts'
 
@@ -24,11 +25,12 @@ function documents<T>({ output }: Program): T[] {
   return output.map((line) => JSON.parse(line) as T)
 }
 
-test('a name that is not there is wrong usage; nothing to wait for, or to go back to, is a failure', async () => {
+test('a name that is not there is wrong usage; nothing to wait for, to follow, or to go back to, is a failure', async () => {
   expect(await ended(world.launch('reindex nothing'))).toBe(2)
   expect(await ended(world.launch(`reindex ${world.index} --wait --cancel`))).toBe(2)
   expect(await ended(world.launch(`reindex ${world.index} --wait`))).toBe(1)
   expect(await ended(world.launch(`rollback ${world.index}`))).toBe(1)
+  expect(await ended(world.launch(`progress ${world.index} --follow`))).toBe(1)
 })
 
 test('stopped with SIGTERM it saves where it is; run again it goes on, and a rollback goes back', async () => {
@@ -80,4 +82,24 @@ test('left to the workers, followed and waited for from other processes', async 
     () => worker.hasEnded,
     () => 'the worker does not end',
   )
+})
+
+test('a rollback that is stopped prints no result, and goes on when it is run again', async () => {
+  const keys = reindexKeys(world.partitions[0]!)
+  // A driver that is paused: it has its right, and does nothing.
+  const driver = { member: 'paused', host: 'elsewhere', pid: 1, since: 0 }
+  await world.redis.set(keys.driver, JSON.stringify(driver))
+  const stopped = world.launch(`rollback ${world.index} --json`)
+  await waitUntil(
+    async () => (await world.redis.hget(keys.state, 'phase')) === 'swappingBack',
+    () => 'the rollback does not begin',
+  )
+  stopped.signal('SIGTERM')
+  expect(await ended(stopped)).toBe(1)
+  expect(stopped.output).toEqual([])
+  await world.redis.del(keys.driver)
+  expect(await ended(world.launch(`reindex ${world.index} --cancel`))).toBe(1)
+  const again = world.launch(`rollback ${world.index} --json`)
+  expect(await ended(again)).toBe(0)
+  expect(documents(again)).toHaveLength(1)
 })

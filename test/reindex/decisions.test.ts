@@ -21,13 +21,22 @@ test('the settings of a copy are those declared, without refreshes and replicas,
     'index.refresh_interval': '-1',
     'index.number_of_replicas': 0,
   })
-  expect(settingsAfterCopy(settings)).toEqual({
+  expect(settingsAfterCopy(settings, {})).toEqual({
     'index.refresh_interval': '5s',
     'index.number_of_replicas': null,
   })
+  // What somebody has set on the old index stays, unless another value is declared.
+  const live = { 'index.refresh_interval': '9s', 'index.number_of_replicas': '0', 'index.codec': 'best' }
+  expect(settingsAfterCopy(settings, live)).toEqual({
+    'index.refresh_interval': '5s',
+    'index.number_of_replicas': '0',
+  })
+  const expanded = { 'index.auto_expand_replicas': '0-1' }
+  expect(settingsAfterCopy({}, expanded)).toMatchObject(expanded)
+  expect(settingsAfterCopy({ 'index.number_of_replicas': 2 }, expanded)).not.toMatchObject(expanded)
   const expanding = { 'index.auto_expand_replicas': '0-1' }
   expect(settingsForCopy(expanding)['index.auto_expand_replicas']).toBe(false)
-  expect(settingsAfterCopy(expanding)['index.auto_expand_replicas']).toBe('0-1')
+  expect(settingsAfterCopy(expanding, {})['index.auto_expand_replicas']).toBe('0-1')
 })
 
 test('a copy that finds no room is refused, with the figures', () => {

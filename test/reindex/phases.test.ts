@@ -10,7 +10,15 @@ import {
   type ReindexEvent,
 } from '../../src/reindex/phases.ts'
 
-const events: readonly ReindexEvent[] = ['finished', 'failed', 'lost', 'cancelled', 'expired', 'rolledBack']
+const events: readonly ReindexEvent[] = [
+  'finished',
+  'failed',
+  'lost',
+  'cancelled',
+  'expired',
+  'rolledBack',
+  'movedBack',
+]
 const names = Object.keys(phases) as Phase[]
 
 test('without a fault it goes its way to the end', () => {
@@ -82,7 +90,8 @@ const work: Record<Phase, (world: World) => ReindexEvent | undefined> = {
   },
   confirming: ({ targets }) => (targets.has('mark') ? 'finished' : 'lost'),
   keeping: () => undefined,
-  retiring: ({ targets }) => {
+  retiring: ({ alias, targets }) => {
+    if (alias === 'old') return 'movedBack'
     targets.delete('old')
     targets.delete('mark')
     return 'finished'
@@ -105,7 +114,13 @@ const work: Record<Phase, (world: World) => ReindexEvent | undefined> = {
   undone: () => undefined,
 }
 
-type Happening = 'step' | 'step and die' | 'change' | 'targets are lost' | ReindexEvent
+type Happening =
+  | 'step'
+  | 'step and die'
+  | 'change'
+  | 'targets are lost'
+  | 'somebody moves the alias back'
+  | Exclude<ReindexEvent, 'movedBack'>
 
 const happenings = fc.array(
   fc.oneof(
@@ -115,6 +130,7 @@ const happenings = fc.array(
       weight: 1,
       arbitrary: fc.constantFrom<Happening>(
         'targets are lost',
+        'somebody moves the alias back',
         'cancelled',
         'failed',
         'expired',
@@ -144,6 +160,8 @@ test('whatever happens, the alias points to one index that is there and has ever
         } else if (happening === 'targets are lost') {
           world.targets.clear()
           isLost = true
+        } else if (happening === 'somebody moves the alias back') {
+          if (phase === 'keeping' && world.targets.has('mark')) world.alias = 'old'
         } else if (happening === 'step' || happening === 'step and die') {
           const event = work[phase](world)
           if (event !== undefined && happening === 'step') phase = nextPhase(phase, event) ?? phase

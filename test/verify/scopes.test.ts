@@ -99,6 +99,9 @@ describe('an entity with a composite key, an update date and soft deletion, in t
       documents: 1,
       stale: 1,
     })
+    // As far back as time goes.
+    const ages = { kind: 'since', ms: 9e15 } as const
+    expect(await verify(site, { scope: ages })).toMatchObject({ rows: 1_497, complete: true })
     const ids = ['shop%3A0:item 700', 'shop%3A4:item 704', 'shop%3A5:item 705', 'no such:row', 'no key']
     expect(await verify(site, { scope: { kind: 'ids', ids } })).toMatchObject({
       ...clean,
@@ -195,6 +198,10 @@ describe('what cannot be indexed or compared', () => {
     await app.dataSource.query(`INSERT INTO cities (name) VALUES ('bad')`)
     const report = await verify(app.pipeline.site(app.index), { repair: true })
     expect(report).toMatchObject({ ...clean, rows: 3, documents: 2, unindexable: 2 })
+    // As nobody writes a number but people.
+    const ids = [`0${large!.id}`, `+${large!.id}`]
+    const given = await verify(app.pipeline.site(app.index), { scope: { kind: 'ids', ids } })
+    expect(given).toMatchObject({ ...clean, rows: 1, documents: 1, unindexable: 1 })
     expect(report.examples).toEqual([
       {
         id: String(large!.id),
@@ -253,6 +260,26 @@ describe('what cannot be indexed or compared', () => {
     expect(found.orphaned).toBeGreaterThan(0)
     expect(found.repaired).toBe(found.orphaned + found.missing)
     expect(await verify(site)).toMatchObject({ ...clean, rows: 5, documents: 5 })
+  })
+
+  test('what the workers do not write to is compared, and never repaired', async () => {
+    app = await pipelined()
+    const site = app.pipeline.site(app.index)
+    const { client, index } = app
+    // That of another entity, say: it would lose its documents.
+    const other = `${index}-other`
+    await client.index({ index: other, id: 'not a number', document: { name: 'kept' }, refresh: true })
+    expect(await verify(site, { index: other })).toMatchObject({ orphaned: 1 })
+    const [physical] = Object.keys(await client.indices.getAlias({ name: index }))
+    await expect(verify(site, { index: other, repair: true })).rejects.toMatchObject({
+      code: 'INDEX',
+      message: expect.stringMatching(new RegExp(`"${other}" is not repaired.*${physical}`)),
+    })
+    expect(await verify(site, { index: physical!, repair: true })).toMatchObject(clean)
+    // The list is lost with Redis' data: what is behind the alias is written to then.
+    await app.space.redis().del(app.partition.keys.targets)
+    expect(await verify(site, { repair: true })).toMatchObject(clean)
+    await expect(verify(site, { index: other, repair: true })).rejects.toMatchObject({ code: 'INDEX' })
   })
 
   test('there is no such index, no update date, and a signal stops it', async () => {

@@ -172,5 +172,8 @@ describe('on the servers', () => {
     expect(foreign).toMatchObject({ row: false, document: { version: 1, ticketAt: null } })
     expect(foreign.verdict).toMatch(/^There is a document, but no row: /)
     expect((await why('abc')).verdict).toBe('There is neither a row nor a document with this id.')
+    // Written by hand in another way than the database has it.
+    const another = await why(`00${city.id}`)
+    expect(another).toMatchObject({ id: String(city.id), row: true, fields: [{ field: 'name' }] })
   })
 })

@@ -53,6 +53,8 @@ async function progress(
       }
       if (only === undefined || names.length > 1)
         throw new RedstreamError('USAGE', `say which index to follow: ${names.join(', ')}`)
+      if ((await pipeline.reindexer(only).store.read()) === undefined)
+        throw new RedstreamError('INDEX', `there is no reindex of "${only}" to follow`)
       const display = json ? jsonLines(process.stdout) : process.stdout.isTTY ? await bar() : textLines()
       return untilSignalled((signal) => followOne(pipeline.reindexer(only), display, signal))
     },

@@ -34,8 +34,14 @@ async function rollback(name: string, { json = false, ...options }: RollbackFlag
   const { withPipeline } = await import('../context.ts')
   return withPipeline(options, async (pipeline) => {
     const { from, to, phase } = await untilSignalled((signal) => pipeline.reindexer(name).rollBack(signal))
+    if (phase !== 'undone') {
+      process.stderr.write(
+        `the rollback of "${name}" goes on with running workers, or when this command is run again\n`,
+      )
+      return 1
+    }
     const result = { name, from: to, to: from }
     process.stdout.write(json ? `${JSON.stringify(result)}\n` : `${name} -> ${from}\n`)
-    return phase === 'undone' ? 0 : 1
+    return 0
   })
 }
