@@ -76,7 +76,7 @@ test('a listener that throws fails no write', async () => {
 test('publishFailed: Redis died between the delay message and the publish', async () => {
   const redis: ServerHandle = await startRedis({ appendOnly: true })
   try {
-    app = await captured({ redis: redis.url, redisTimeout: '1s' })
+    app = await captured({ redis: redis.url, redisTimeout: '10s' })
     const failed = heard('publishFailed')
     const commands = new Redis(redis.url)
     commands.on('error', () => undefined)
