@@ -1,5 +1,7 @@
 /** Conditions on key columns, written as SQL with named parameters. */
 
+import type { DataSource } from 'typeorm'
+
 /** The values of one key as the database has them, in the order of its columns. */
 export type KeyValues = readonly unknown[]
 
@@ -33,23 +35,48 @@ export function keyCondition(
   return { sql: alternatives.join(' OR '), parameters }
 }
 
+/** `after`: keys behind this one; `upTo`: this one and those before it. */
+export type Bound = 'after' | 'upTo'
+
 /**
- * "Later in the order of these columns than these values".
+ * The SQL condition for keys on one side of a key, in the order of its columns.
  *
- * @param comparesRows - whether the database finds the first such row in its index when rows are compared (PostgreSQL,
- * which reads all rows before it otherwise). Not every database compares rows, so elsewhere it is written out.
+ * @param comparesRows - whether the database compares rows, see {@link comparesRows}. Elsewhere it is written out, with a
+ *   bound of the first column alone in front, which an index can be used for
  */
-export function laterThan(names: readonly string[], values: KeyValues, comparesRows: boolean): Condition {
-  const parameters = Object.fromEntries(values.map((value, i) => [`after${i}`, value]))
-  if (comparesRows) {
-    const row = names.map((_, i) => `:after${i}`)
-    return { sql: `(${names.join(', ')}) > (${row.join(', ')})`, parameters }
-  }
+export function keyBound(
+  names: readonly string[],
+  values: KeyValues,
+  bound: Bound,
+  comparesRows: boolean,
+): Condition {
+  const parameters = Object.fromEntries(values.map((value, i) => [`${bound}${i}`, parameterOf(value)]))
+  const marks = names.map((_, i) => `:${bound}${i}`)
+  const [first = '', ...others] = names
+  const sign = bound === 'after' ? '>' : '<='
+  if (others.length === 0) return { sql: `${first} ${sign} ${marks[0]}`, parameters }
+  if (comparesRows) return { sql: `(${names.join(', ')}) ${sign} (${marks.join(', ')})`, parameters }
+  const strict = bound === 'after' ? '>' : '<'
   const alternatives = names.map((name, i) => {
-    const equal = names.slice(0, i).map((other, j) => `${other} = :after${j}`)
-    return `(${[...equal, `${name} > :after${i}`].join(' AND ')})`
+    const equal = names.slice(0, i).map((other, j) => `${other} = ${marks[j]}`)
+    const last = i === names.length - 1 ? sign : strict
+    return `(${[...equal, `${name} ${last} ${marks[i]}`].join(' AND ')})`
   })
-  return { sql: `(${alternatives.join(' OR ')})`, parameters }
+  return { sql: `${first} ${strict}= ${marks[0]} AND (${alternatives.join(' OR ')})`, parameters }
+}
+
+const comparing = new Set<string>([
+  'postgres',
+  'cockroachdb',
+  'aurora-postgres',
+  'better-sqlite3',
+  'sqlite',
+  'sqljs',
+])
+
+/** Whether a database compares rows, `(a, b) > (x, y)`, and uses an index for it. */
+export function comparesRows(type: DataSource['options']['type']): boolean {
+  return comparing.has(type)
 }
 
 // pg can be told to parse bigints as such, and does not take them in arrays.

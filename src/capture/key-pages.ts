@@ -2,9 +2,8 @@ import type { DataSource, EntityManager, EntityMetadata, FindOptionsWhere, Objec
 import type { SelectQueryBuilder } from 'typeorm'
 
 import { hydrated, type Column } from './changes.ts'
-import { laterThan, type Condition } from './key-condition.ts'
+import { comparesRows, keyBound } from './key-condition.ts'
 import { keyOf, type RowKey } from './row-key.ts'
-import { isPostgres } from './row-lock.ts'
 
 /** Which rows: as in TypeORM's `find({ where })`. */
 export type Where<E extends ObjectLiteral> = FindOptionsWhere<E> | FindOptionsWhere<E>[]
@@ -90,10 +89,11 @@ export function idOf({ primaryColumns }: EntityMetadata, row: RawRow): ObjectLit
 
 function later(query: Query, key: readonly Column[], last: RawRow): void {
   const names = key.map((column) => nameIn(query, column))
-  const { sql, parameters }: Condition = laterThan(
+  const { sql, parameters } = keyBound(
     names,
     key.map(({ databaseName }) => last[databaseName]),
-    isPostgres(query.connection.options.type),
+    'after',
+    comparesRows(query.connection.options.type),
   )
   query.andWhere(sql, parameters)
 }

@@ -1,8 +1,7 @@
 import type { ObjectLiteral, QueryRunner, SelectQueryBuilder } from 'typeorm'
 
-import { keyCondition, laterThan, type KeyValues } from '../capture/key-condition.ts'
+import { comparesRows, keyBound, keyCondition, type KeyValues } from '../capture/key-condition.ts'
 import type { RowKey } from '../capture/row-key.ts'
-import { isPostgres } from '../capture/row-lock.ts'
 import { RedstreamError } from '../errors.ts'
 import { keyOfValues, valuesOfKey } from '../sync/loading/key-values.ts'
 import type { CascadePath } from './paths.ts'
@@ -83,7 +82,7 @@ function ownerQuery(
     query.andWhere(`${nameOf(aliasOf(0), metadata.deleteDateColumn)} IS NULL`)
   if (after === undefined) return query
   const values = valuesOfKey(metadata, after, queryRunner.connection.driver)
-  const later = laterThan(keyNames, values, isPostgres(type))
+  const later = keyBound(keyNames, values, 'after', comparesRows(type))
   return query.andWhere(later.sql, later.parameters)
 }
 

@@ -1,10 +1,10 @@
 import type { DataSource, QueryRunner, SelectQueryBuilder, ObjectLiteral } from 'typeorm'
 
+import { comparesRows, keyBound, type Bound } from '../capture/key-condition.ts'
 import type { RowKey } from '../capture/row-key.ts'
 import { isRedstreamError, RedstreamError } from '../errors.ts'
 import type { IndexDefinition } from '../indexed.ts'
 import { keyOfValues, valuesOfKey } from '../sync/loading/key-values.ts'
-import { keyBound, type Bound } from './key-bound.ts'
 
 /** A range of keys in the order of the database. */
 export interface Range {
@@ -165,7 +165,12 @@ export class TableKeys {
     const add = (key: RowKey | undefined, bound: Bound): void => {
       if (key === undefined) return
       const values = valuesOfKey(this.#definition.metadata, key, this.#dataSource.driver)
-      const { sql, parameters } = keyBound(columns, values, bound, this.#comparesRows())
+      const { sql, parameters } = keyBound(
+        columns,
+        values,
+        bound,
+        comparesRows(this.#dataSource.options.type),
+      )
       query.andWhere(sql, parameters)
     }
     add(after, 'after')
@@ -191,12 +196,6 @@ export class TableKeys {
 
   #isPostgres(): boolean {
     return this.#dataSource.options.type === 'postgres'
-  }
-
-  #comparesRows(): boolean {
-    return ['postgres', 'cockroachdb', 'better-sqlite3', 'sqljs', 'sqlite'].includes(
-      this.#dataSource.options.type,
-    )
   }
 }
 

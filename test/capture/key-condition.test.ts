@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 
-import { keyCondition, laterThan } from '../../src/capture/key-condition.ts'
+import { keyBound, keyCondition } from '../../src/capture/key-condition.ts'
 
 describe('keyCondition', () => {
   test('one parameter where arrays can be one', () => {
@@ -29,19 +29,19 @@ describe('keyCondition', () => {
   })
 })
 
-describe('laterThan', () => {
+describe('keyBound', () => {
   const parameters = { after0: 1, after1: 'b' }
 
   test('a comparison of rows', () => {
-    expect(laterThan(['t.x', 't.y'], [1, 'b'], true)).toEqual({
+    expect(keyBound(['t.x', 't.y'], [1, 'b'], 'after', true)).toEqual({
       sql: '(t.x, t.y) > (:after0, :after1)',
       parameters,
     })
   })
 
   test('written out elsewhere', () => {
-    expect(laterThan(['t.x', 't.y'], [1, 'b'], false)).toEqual({
-      sql: '((t.x > :after0) OR (t.x = :after0 AND t.y > :after1))',
+    expect(keyBound(['t.x', 't.y'], [1, 'b'], 'after', false)).toEqual({
+      sql: 't.x >= :after0 AND ((t.x > :after0) OR (t.x = :after0 AND t.y > :after1))',
       parameters,
     })
   })

@@ -2,9 +2,9 @@ import * as fc from 'fast-check'
 import { DataSource, EntitySchema } from 'typeorm'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
+import { keyBound } from '../../src/capture/key-condition.ts'
 import { resolveDefinitions } from '../../src/definitions.ts'
 import { Indexed } from '../../src/indexed.ts'
-import { keyBound } from '../../src/reindex/key-bound.ts'
 import { rowsPerSlice, slicesBetween, TableKeys, type Range } from '../../src/reindex/slices.ts'
 import { testSpace, type TestSpace } from '../support/services.ts'
 
