@@ -43,13 +43,7 @@ export async function latency(site: Site, writesPerSecond: number, seconds: numb
   }
   await Promise.all(pending)
   await Promise.all(looks)
-  return {
-    writesPerSecond,
-    samples: times.length,
-    p50Ms: round(quantile(times, 0.5)),
-    p95Ms: round(quantile(times, 0.95)),
-    p99Ms: round(quantile(times, 0.99)),
-  }
+  return resultOf(writesPerSecond, times)
 
   async function look(id: number, population: number, since: number): Promise<void> {
     for (;;) {
@@ -61,5 +55,37 @@ export async function latency(site: Site, writesPerSecond: number, seconds: numb
       if ((found._source?.population ?? -1) >= population) break
     }
     times.push(performance.now() - since)
+  }
+}
+
+/** What of it is Elasticsearch alone: a bulk request of one document and a GET of it, one after the other. */
+export async function rawLatency(
+  { elasticsearch }: Site,
+  writesPerSecond: number,
+  seconds: number,
+): Promise<LatencyResult> {
+  const index = `${space}-raw`
+  await elasticsearch.indices.create({ index, settings: { number_of_shards: 1, number_of_replicas: 0 } })
+  const times: number[] = []
+  for (let i = 0; i < writesPerSecond * seconds; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 1_000 / writesPerSecond))
+    const start = performance.now()
+    await elasticsearch.bulk({
+      operations: [{ index: { _index: index, _id: String(i) } }, { population: i }],
+    })
+    await elasticsearch.get({ index, id: String(i) })
+    times.push(performance.now() - start)
+  }
+  await elasticsearch.indices.delete({ index })
+  return resultOf(writesPerSecond, times)
+}
+
+function resultOf(writesPerSecond: number, times: readonly number[]): LatencyResult {
+  return {
+    writesPerSecond,
+    samples: times.length,
+    p50Ms: round(quantile(times, 0.5)),
+    p95Ms: round(quantile(times, 0.95)),
+    p99Ms: round(quantile(times, 0.99)),
   }
 }

@@ -8,8 +8,8 @@ import { cpus } from 'node:os'
 import { Command } from 'commander'
 
 import { drain } from './drain.ts'
-import { latency } from './latency.ts'
-import { save } from './save.ts'
+import { latency, rawLatency } from './latency.ts'
+import { save, update } from './save.ts'
 import { Site } from './site.ts'
 
 type Case = (site: Site, rounds: number) => Promise<unknown>
@@ -22,6 +22,7 @@ const cases: Record<string, Case> = {
     ...(await save(site, 'transaction of 100')),
     saveOf1000: await save(site, 'save of 1,000'),
   }),
+  update,
   latency: async (site) => {
     await site.fresh()
     const worker = await site.start('run')
@@ -29,12 +30,12 @@ const cases: Record<string, Case> = {
     const rates = { 100: await latency(site, 100, 10), 1000: await latency(site, 1_000, 5) }
     await worker.stop()
     const { p50Ms, p95Ms, p99Ms } = slow
-    return { p50Ms, p95Ms, p99Ms, perSecond: { 10: slow, ...rates } }
+    return { p50Ms, p95Ms, p99Ms, raw: await rawLatency(site, 10, 20), perSecond: { 10: slow, ...rates } }
   },
 }
 
 const command = new Command('npm run bench --')
-  .description('Measures drain, saves, transactions and latency.')
+  .description('Measures drain, saves, transactions, updates and latency.')
   .option('--json <file>', 'write the figures to this file')
   .option('--rows <n>', 'cities in the table', '200000')
   .option('--rounds <n>', 'repetitions of a drain', '3')

@@ -1,6 +1,6 @@
-import type { DataSource } from 'typeorm'
+import { LessThanOrEqual, type DataSource } from 'typeorm'
 
-import { City } from './entities.ts'
+import { City, space } from './entities.ts'
 import { median, round } from './statistics.ts'
 import type { Site } from './site.ts'
 
@@ -8,9 +8,12 @@ export interface SaveResult {
   readonly plainMs: number
   readonly capturedMs: number
   readonly ratio: number
-  /** Commands that Redis got for one write, by name. */
+  /** Commands that the application sent to Redis for one write, by name; not those that its scripts run there. */
   readonly redisCommands: Record<string, number>
 }
+
+/** Writes of one side before the other has its turn. */
+const block = 10
 
 const city = (population: number): Partial<City> => ({
   name: 'Rome',
@@ -45,28 +48,69 @@ const writes = {
   },
 } as const satisfies Record<string, { rounds: number; write: (dataSource: DataSource) => Promise<unknown> }>
 
-/** Writes of an application with Redstream against the same without, one by one in turns. */
+/**
+ * Writes of an application with Redstream against the same without, in turns. A turn is several writes: what a captured one
+ * leaves to be done after it has resolved falls upon the next captured one.
+ */
 export async function save(site: Site, write: keyof typeof writes): Promise<SaveResult> {
   const { rounds, write: act } = writes[write]
-  const times = { plain: [] as number[], captured: [] as number[] }
   for (let i = 0; i < rounds / 20; i++) await Promise.all([act(site.plain), act(site.captured)])
-  const before = await commandCounts(site)
-  for (let i = 0; i < rounds; i++) {
-    times.plain.push(await timed(() => act(site.plain)))
-    times.captured.push(await timed(() => act(site.captured)))
+  const times = { plain: [] as number[], captured: [] as number[] }
+  for (let i = 0; i < rounds / block; i++) {
+    for (const side of ['plain', 'captured'] as const) {
+      for (let k = 0; k < block; k++) times[side].push(await timed(() => act(site[side])))
+    }
   }
-  const after = await commandCounts(site)
   const plainMs = median(times.plain)
   const capturedMs = median(times.captured)
   return {
     plainMs: round(plainMs),
     capturedMs: round(capturedMs),
     ratio: round(capturedMs / plainMs),
-    redisCommands: Object.fromEntries(
-      Object.entries(after)
-        .map(([command, calls]) => [command, round((calls - (before[command] ?? 0)) / rounds)] as const)
-        .filter(([command, calls]) => calls >= 0.5 && command !== 'info'),
-    ),
+    redisCommands: await commandsOf(site, () => act(site.captured)),
+  }
+}
+
+export interface UpdateResult {
+  readonly rows: number
+  /** `UPDATE … RETURNING id` by TypeORM, all ids in memory. */
+  readonly plainMs: number
+  /** `redstream.update`. */
+  readonly capturedMs: number
+  readonly ratio: number
+  /** The same statement by TypeORM, with Redstream attached. */
+  readonly statementMs: number
+  readonly statementRatio: number
+  readonly redisCommands: Record<string, number>
+}
+
+/** One statement that changes many rows, in turns. */
+export async function update(site: Site, rounds: number): Promise<UpdateResult> {
+  const rows = Math.min(100_000, site.rows)
+  const times = { plain: [] as number[], captured: [] as number[], statement: [] as number[] }
+  const where = { id: LessThanOrEqual(rows) }
+  const set = (): { population: number } => ({ population: turn++ })
+  const acts = {
+    plain: () =>
+      site.plain.createQueryBuilder().update(City).set(set()).where(where).returning('id').execute(),
+    captured: () => site.redstream.update(City, where, set()),
+    statement: () => site.captured.createQueryBuilder().update(City).set(set()).where(where).execute(),
+  }
+  await acts.plain()
+  for (let i = 0; i < rounds; i++) {
+    for (const side of ['plain', 'captured', 'statement'] as const) {
+      times[side].push(await timed(acts[side]))
+    }
+  }
+  const [plainMs, capturedMs, statementMs] = [times.plain, times.captured, times.statement].map(median)
+  return {
+    rows,
+    plainMs: round(plainMs!),
+    capturedMs: round(capturedMs!),
+    ratio: round(capturedMs! / plainMs!),
+    statementMs: round(statementMs!),
+    statementRatio: round(statementMs! / plainMs!),
+    redisCommands: await commandsOf(site, acts.captured),
   }
 }
 
@@ -76,9 +120,29 @@ export async function timed(action: () => Promise<unknown>): Promise<number> {
   return performance.now() - start
 }
 
-async function commandCounts({ redis }: Site): Promise<Record<string, number>> {
-  const info = await redis.info('commandstats')
-  return Object.fromEntries(
-    [...info.matchAll(/^cmdstat_([^:]+):calls=(\d+)/gm)].map(([, name, calls]) => [name!, Number(calls)]),
-  )
+async function commandsOf(
+  { redis, redstream }: Site,
+  write: () => Promise<unknown>,
+): Promise<Record<string, number>> {
+  await redstream.drained({ timeout: 0 }).catch(() => undefined)
+  const commands: Record<string, number> = {}
+  const monitor = await redis.monitor()
+  const ended = `${space} has written`
+  const seen = new Promise<void>((resolve) => {
+    monitor.on('monitor', (_: string, [name = '', ...args]: string[], source: string) => {
+      if (args[0] === ended) resolve()
+      // Others may use the same Redis.
+      else if (source !== 'lua' && args.some((arg) => arg.startsWith(`${space}:`)))
+        commands[name.toLowerCase()] = (commands[name.toLowerCase()] ?? 0) + 1
+    })
+  })
+  await write()
+  // On the connection of the writes, so after them.
+  await redstream.inspect(`${space}-cities`)
+  await redis.echo(ended)
+  await seen
+  monitor.disconnect()
+  // What `inspect` asks.
+  for (const name of ['xlen', 'xinfo', 'xrevrange', 'xrange', 'xpending', 'time']) delete commands[name]
+  return commands
 }

@@ -1,5 +1,12 @@
-import type { DataSource, EntityTarget, ObjectLiteral, QueryDeepPartialEntity } from 'typeorm'
+import type {
+  DataSource,
+  EntitySubscriberInterface,
+  EntityTarget,
+  ObjectLiteral,
+  QueryDeepPartialEntity,
+} from 'typeorm'
 
+import { BeforeHooks } from './capture/before-hooks.ts'
 import { ExactWrites, type WriteOptions, type Written } from './capture/exact-writes.ts'
 import {
   Producer,
@@ -66,6 +73,8 @@ export class Redstream {
   readonly #writers: Writers
   readonly #connections: RedisConnections
   readonly #subscriber: CaptureSubscriber
+  /** What hears of TypeORM's events. */
+  readonly #subscribers: EntitySubscriberInterface[]
   readonly #exactWrites: ExactWrites
   readonly #settings: Settings
   readonly #logger: Logger
@@ -112,6 +121,7 @@ export class Redstream {
       describe,
       logger: this.#logger,
     })
+    this.#subscribers = [this.#subscriber]
     this.#exactWrites = new ExactWrites(dataSource, this.#definitions, this.#subscriber, databaseCascade)
     this.producer = new Producer(dataSource, this.#definitions, this.#writers, this.#subscriber, describe)
   }
@@ -152,8 +162,8 @@ export class Redstream {
         'Redis does not answer yet (onUnavailable "accept"): changes may be missed',
       )
     }
-    dataSource.subscribers.push(redstream.#subscriber)
     redstream.#attachStatements()
+    dataSource.subscribers.push(...redstream.#subscribers)
     return redstream
   }
 
@@ -348,8 +358,10 @@ export class Redstream {
       )
     }
     const { subscribers } = this.#dataSource
-    const position = subscribers.indexOf(this.#subscriber)
-    if (position >= 0) subscribers.splice(position, 1)
+    for (const subscriber of this.#subscribers) {
+      const position = subscribers.indexOf(subscriber)
+      if (position >= 0) subscribers.splice(position, 1)
+    }
     this.#subscriber.statements?.close()
     attached.delete(this.#dataSource)
     await Promise.all([...this.#consumers].map((consumer) => consumer.stop()))
@@ -359,15 +371,18 @@ export class Redstream {
 
   #attachStatements(): void {
     const { returning, outsideTransaction } = this.#settings
-    if (returning === 'off') return
-    this.#subscriber.statements = attachStatements(
-      this.#dataSource,
-      this.#subscriber,
-      this.#subscriber.removals,
-      this.#definitions[0]!.metadata,
-      outsideTransaction === 'wrap',
-      this.#logger,
-    )
+    this.#subscriber.statements =
+      returning === 'off'
+        ? undefined
+        : attachStatements(
+            this.#dataSource,
+            this.#subscriber,
+            this.#subscriber.removals,
+            this.#definitions[0]!.metadata,
+            outsideTransaction === 'wrap',
+            this.#logger,
+          )
+    if (this.#subscriber.statements === undefined) this.#subscribers.push(new BeforeHooks(this.#subscriber))
   }
 
   #stream(name: string): StreamWriter {

@@ -35,9 +35,16 @@ interface EventSource {
   readonly updatedColumns?: readonly Column[]
 }
 
-/** The foreign key columns of a table. */
-export function foreignKeyColumns(metadata: EntityMetadata): Column[] {
-  return metadata.columns.filter((column) => column.referencedColumn !== undefined)
+const foreignKeys = new WeakMap<EntityMetadata, readonly Column[]>()
+
+/** The foreign key columns of a table, looked for once: every event asks. */
+export function foreignKeyColumns(metadata: EntityMetadata): readonly Column[] {
+  let columns = foreignKeys.get(metadata)
+  if (columns === undefined) {
+    columns = metadata.columns.filter((column) => column.referencedColumn !== undefined)
+    foreignKeys.set(metadata, columns)
+  }
+  return columns
 }
 
 /** The change that an event tells of, as far as it does. */

@@ -21,17 +21,18 @@ import { pause } from '../runtime/backoff.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Lane } from '../streams/keys.ts'
 import type { Message } from '../streams/message.ts'
+import { isMovable } from '../place.ts'
 import { isInBulkOf } from './bulk-context.ts'
 import { changeOfEvent, type Column, type RowChange, type WriteKind } from './changes.ts'
 import type { DatabaseCascade } from './database-cascade.ts'
 import { keyIn, keyOfChange, messageFor } from './entity-message.ts'
 import { Removals } from './removals.ts'
 import type { Statements, StatementSink } from './returning/statements.ts'
-import { TransactionCapture, type Writers } from './transaction-capture.ts'
+import { mostInMainLane, TransactionCapture, type Writers } from './transaction-capture.ts'
 import type { CallSite, Uncaptured } from './uncaptured.ts'
 
 /** What the events of all kinds of write have in common, as far as it is used here. */
-interface WriteEvent {
+export interface WriteEvent {
   readonly queryRunner: QueryRunner
   readonly metadata: EntityMetadata
   readonly entity?: ObjectLiteral | undefined
@@ -63,6 +64,12 @@ export interface CaptureOptions {
 const manyOpen = 100
 
 /**
+ * So many rows may be under way to the main stream while their writers go on; beyond that, they wait. One transaction that
+ * fits into the main lane does not wait.
+ */
+const mostUnanswered = mostInMainLane
+
+/**
  * Hears of every write of the DataSource and gives the ids to the streams: delay messages before the commit, main
  * messages after it.
  *
@@ -84,9 +91,13 @@ export class CaptureSubscriber implements EntitySubscriberInterface, StatementSi
   readonly removals: Removals
   readonly #options: CaptureOptions
   readonly #concerned: ReadonlyMap<EntityMetadata, readonly StreamDefinition[]>
+  /** Of each table that somebody follows: the foreign keys whose former values are needed. */
+  readonly #formerColumns = new Map<EntityMetadata, readonly Column[]>()
   readonly #transactions = new WeakMap<QueryRunner, TransactionCapture>()
   readonly #open = new Set<QueryRunner>()
   readonly #publishing = new Set<Promise<void>>()
+  /** Rows in {@link #publishing}. */
+  #unanswered = 0
 
   constructor(options: CaptureOptions) {
     this.#options = options
@@ -94,6 +105,10 @@ export class CaptureSubscriber implements EntitySubscriberInterface, StatementSi
       this.recorded(queryRunner, changes, lane),
     )
     this.#concerned = definitionsByMetadata(options.dataSource, options.definitions)
+    for (const [metadata, definitions] of this.#concerned) {
+      const columns = definitions.flatMap((one) => options.cascade.formerColumns(one, metadata))
+      this.#formerColumns.set(metadata, columns)
+    }
   }
 
   /** The capture of the transaction that is open on a query runner. */
@@ -174,31 +189,6 @@ export class CaptureSubscriber implements EntitySubscriberInterface, StatementSi
     }
   }
 
-  async beforeInsert(event: InsertEvent<ObjectLiteral>): Promise<void> {
-    // Keys do not exist yet, or are not those that the row will get.
-    await this.#beforeAutocommit(event)
-  }
-
-  async beforeUpdate(event: UpdateEvent<ObjectLiteral>): Promise<void> {
-    await this.#before('update', event)
-  }
-
-  async beforeRemove(event: RemoveEvent<ObjectLiteral>): Promise<void> {
-    // With the statements attached, the DELETE itself tells.
-    if (this.statements === undefined) {
-      await this.removals.announced(event.queryRunner, changeOfEvent('delete', event))
-    }
-    await this.#before('delete', event)
-  }
-
-  async beforeSoftRemove(event: SoftRemoveEvent<ObjectLiteral>): Promise<void> {
-    await this.#before('soft delete', event)
-  }
-
-  async beforeRecover(event: RecoverEvent<ObjectLiteral>): Promise<void> {
-    await this.#before('restore', event)
-  }
-
   async afterInsert(event: InsertEvent<ObjectLiteral>): Promise<void> {
     await this.#after('insert', event)
   }
@@ -222,16 +212,27 @@ export class CaptureSubscriber implements EntitySubscriberInterface, StatementSi
 
   /** See {@link StatementSink}. Rows of a running `bulk` are its business, but not what they no longer refer to. */
   interest(metadata: EntityMetadata): readonly Column[] | undefined {
-    const { cascade } = this.#options
-    const former = (this.#concerned.get(metadata) ?? []).flatMap((definition) =>
-      cascade.formerColumns(definition, metadata),
-    )
-    return this.#listening(metadata).length > 0 || former.length > 0 ? former : undefined
+    const former = this.#formerColumns.get(metadata)
+    if (former === undefined) return undefined
+    return former.length > 0 || this.#listening(metadata).length > 0 ? former : undefined
   }
 
   async beforeAutocommit(): Promise<void> {
     const { onUnavailable, redisReady, checkRedis } = this.#options
     if (onUnavailable === 'reject' && !redisReady()) await checkRedis()
+  }
+
+  /** Their delay messages travel while the statement runs. What else is to be in them comes with {@link recorded}. */
+  announced(queryRunner: QueryRunner, changes: readonly RowChange[]): void {
+    const { cascade } = this.#options
+    const transaction = this.transactionOf(queryRunner)
+    for (const change of changes) {
+      for (const definition of this.#listening(change.metadata)) {
+        if (waitsForEvent(definition) || !cascade.concerns(definition, change)) continue
+        const id = keyOfChange(definition, change)
+        if (id !== undefined) transaction.announce(definition, { id })
+      }
+    }
   }
 
   /** @param lane - where the messages go when a transaction is open; without one, to the main lane */
@@ -290,10 +291,10 @@ export class CaptureSubscriber implements EntitySubscriberInterface, StatementSi
   }
 
   /** Announces rows whose key is known already, so that the delay message travels while the statement runs. */
-  async #before(kind: WriteKind, event: WriteEvent): Promise<void> {
+  async beforeWrite(kind: WriteKind, event: WriteEvent): Promise<void> {
     const concerned = this.#concerned.get(event.metadata)
     if (concerned === undefined) return
-    if (!event.queryRunner.isTransactionActive) await this.#beforeAutocommit(event)
+    await this.mayWrite(event)
     const { cascade } = this.#options
     const change = changeOfEvent(kind, event)
     for (const definition of concerned) {
@@ -309,7 +310,7 @@ export class CaptureSubscriber implements EntitySubscriberInterface, StatementSi
   }
 
   /** Outside a transaction the row is committed when its `after` hook runs, so Redis is asked before the statement. */
-  async #beforeAutocommit({ queryRunner, metadata }: WriteEvent): Promise<void> {
+  async mayWrite({ queryRunner, metadata }: WriteEvent): Promise<void> {
     if (!queryRunner.isTransactionActive && this.#concerned.has(metadata)) await this.beforeAutocommit()
   }
 
@@ -369,8 +370,13 @@ export class CaptureSubscriber implements EntitySubscriberInterface, StatementSi
     }
   }
 
+  /**
+   * Sends what a committed transaction has changed. Nobody waits for the answer when it can be done without: the delay
+   * messages are in Redis, and go with this. See docs/decisions/0019-a-save-does-not-wait-for-its-publish.md.
+   */
   async #publish(transaction: TransactionCapture): Promise<void> {
     const { requeue, describe, logger } = this.#options
+    const { rows } = transaction
     const publishing = transaction.publish(requeue === 'always').catch((error: unknown) => {
       logger.error(
         { err: describe(error) },
@@ -380,8 +386,12 @@ export class CaptureSubscriber implements EntitySubscriberInterface, StatementSi
       )
     })
     this.#publishing.add(publishing)
-    await publishing
-    this.#publishing.delete(publishing)
+    this.#unanswered += rows
+    const answered = publishing.then(() => {
+      this.#publishing.delete(publishing)
+      this.#unanswered -= rows
+    })
+    if (transaction.unannounced || this.#unanswered > mostUnanswered) await answered
   }
 
   async #publishCommitted(definition: StreamDefinition, messages: readonly Message[]): Promise<void> {
@@ -410,6 +420,11 @@ export class CaptureSubscriber implements EntitySubscriberInterface, StatementSi
 function messageOf(definition: StreamDefinition, change: RowChange): Message | undefined {
   const id = keyOfChange(definition, change)
   return id === undefined ? undefined : { id }
+}
+
+/** Whether the event of a write has more for its message than the key, so that nothing is written before it. */
+function waitsForEvent(definition: StreamDefinition): boolean {
+  return definition.options.payload !== undefined || isMovable(definition)
 }
 
 /** Depth of nested transactions: 1 is the outermost. Not in TypeORM's public types, but in every driver's query runner. */

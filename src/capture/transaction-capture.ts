@@ -1,6 +1,6 @@
 import type { StreamDefinition } from '../indexed.ts'
 import { mergeMessages, type Message } from '../streams/message.ts'
-import type { DelayEntry, StreamWriter } from '../streams/stream-writer.ts'
+import { messagesPerDelayEntry, type DelayEntry, type StreamWriter } from '../streams/stream-writer.ts'
 import { TransactionBuffer } from './transaction-buffer.ts'
 
 /** The writer of each stream. */
@@ -14,8 +14,6 @@ interface ForBulkLane {
   /** Pages of messages as JSON: a million of them in some 20 MB. */
   readonly pages: string[]
 }
-
-const flushEveryMs = 2
 
 /**
  * So many rows of an entity, one batch of a consumer by default, may go before a user's own edit in the main lane. What a
@@ -45,9 +43,10 @@ async function publishPages(writer: StreamWriter, pages: Iterable<readonly Messa
 /**
  * One transaction as the streams see it.
  *
- * Delay messages are written as soon as a change is announced, while the database works on; `announced` waits until
- * Redis has all of them. `publish` and `discard` end it. When this process dies in between, the delay messages stay
- * and the Delayer re-queues them.
+ * The delay messages of the first statement are written as soon as they are announced, while the database works on, so
+ * that a single save waits for little; those of later statements wait for a full entry or for the commit, because each
+ * command costs the application as much time as many ids. `announced` waits until Redis has all of them. `publish` and
+ * `discard` end it. When this process dies in between, the delay messages stay and the Delayer re-queues them.
  */
 export class TransactionCapture {
   /** True once the hook before the commit has begun: a change that is noted later must be waited for by whoever notes it. */
@@ -62,8 +61,9 @@ export class TransactionCapture {
   readonly #entries = new Map<StreamDefinition, DelayEntry[]>()
   readonly #forBulkLane = new Map<StreamDefinition, ForBulkLane>()
   readonly #toWrite = new Map<StreamDefinition, Message[]>()
+  readonly #written = new Set<StreamDefinition>()
   #writes: Promise<unknown>[] = []
-  #lastFlush = -Infinity
+  #unanswered = 0
 
   constructor(writers: Writers) {
     this.#writers = writers
@@ -73,18 +73,17 @@ export class TransactionCapture {
   announce(definition: StreamDefinition, message: Message): void {
     const known = this.#announced.get(definition) ?? new Set()
     this.#announced.set(definition, known)
-    // What a row no longer refers to must be in Redis too, also when it is known that the row changes.
-    const { id, before = [], places = [] } = message
-    const marks = [id, ...[...before, ...places].map((former) => `${id} ${former}`)]
-    if (marks.every((mark) => known.has(mark))) return
-    for (const mark of marks) known.add(mark)
+    if (!learns(known, message)) return
     const waiting = this.#toWrite.get(definition)
-    if (waiting !== undefined) {
-      waiting.push(message)
+    if (waiting === undefined) {
+      const isFirst = !this.#written.has(definition)
+      this.#toWrite.set(definition, [message])
+      // TypeORM calls the hooks of all rows of a statement one after the other: they go in one command.
+      if (isFirst) queueMicrotask(() => this.#flush(definition))
       return
     }
-    this.#toWrite.set(definition, [message])
-    this.#scheduleFlush(definition)
+    waiting.push(message)
+    if (waiting.length === messagesPerDelayEntry) this.#flush(definition)
   }
 
   /** A change that the commit makes true. */
@@ -139,9 +138,20 @@ export class TransactionCapture {
     await Promise.all(this.#writes)
   }
 
-  /** After the commit: one script per stream partition adds the messages and deletes the delay messages. */
+  /** How many rows the commit publishes, as far as they are counted: pages of the bulk lane by their entries. */
+  get rows(): number {
+    let rows = 0
+    for (const ofDefinition of this.buffer.changes().values()) rows += ofDefinition.size
+    for (const { entries } of this.#forBulkLane.values()) rows += entries.length * messagesPerDelayEntry
+    return rows
+  }
+
+  /**
+   * After the commit: one script per stream partition adds the messages and deletes the delay messages. When Redis has
+   * answered everything before, its commands leave in the tick of this call.
+   */
   async publish(keepDelayed: boolean): Promise<void> {
-    await Promise.allSettled(this.#writes)
+    if (this.#unanswered > 0) await Promise.allSettled(this.#writes)
     const changes = this.buffer.changes()
     const definitions = new Set([...changes.keys(), ...this.#entries.keys()])
     await Promise.all([
@@ -172,23 +182,11 @@ export class TransactionCapture {
     )
   }
 
-  /**
-   * TypeORM calls the hooks of all rows of a statement one after the other: they go in one command. The statements of
-   * a long transaction share one every few milliseconds, because each command costs the application as much time as
-   * many ids.
-   */
-  #scheduleFlush(definition: StreamDefinition): void {
-    const flush = (): void => this.#flush(definition)
-    const now = performance.now()
-    if (now - this.#lastFlush < flushEveryMs) setTimeout(flush, flushEveryMs)
-    else queueMicrotask(flush)
-    this.#lastFlush = now
-  }
-
   #flush(definition: StreamDefinition): void {
     const messages = this.#toWrite.get(definition)
     if (messages === undefined) return
     this.#toWrite.delete(definition)
+    this.#written.add(definition)
     const write = this.#writer(definition)
       .delay(messages)
       .then((written) => {
@@ -200,11 +198,16 @@ export class TransactionCapture {
   }
 
   #keep(write: Promise<void>): void {
-    // Whoever awaits `announced` hears of the failure; until then it must not count as unhandled.
-    write.catch(() => {
-      this.unannounced = true
-    })
     this.#writes.push(write)
+    this.#unanswered++
+    // Whoever awaits `announced` hears of the failure; until then it must not count as unhandled.
+    write.then(
+      () => void this.#unanswered--,
+      () => {
+        this.#unanswered--
+        this.unannounced = true
+      },
+    )
   }
 
   #bulkLaneOf(definition: StreamDefinition): ForBulkLane {
@@ -218,6 +221,16 @@ export class TransactionCapture {
   #writer(definition: StreamDefinition): StreamWriter {
     return this.#writers.get(definition)!
   }
+}
+
+/** Notes a message in what is known of its transaction; false when all of it was known. */
+function learns(known: Set<string>, { id, before = [], places = [] }: Message): boolean {
+  const sizeBefore = known.size
+  known.add(id)
+  // What a row no longer refers to must be in Redis too, also when it is known that the row changes.
+  for (const former of before) known.add(`${id} ${former}`)
+  for (const former of places) known.add(`${id} ${former}`)
+  return known.size > sizeBefore
 }
 
 function* messagesIn({ keys, pages }: ForBulkLane): Generator<Message[]> {

@@ -24,8 +24,8 @@ export interface WaitOptions {
 const messagesPerCall = 5_000
 // A function call of JavaScript takes some 100,000 arguments at most.
 const idsPerCall = 10_000
-// Small enough that the Delayer can stop between entries.
-const messagesPerDelayEntry = 500
+/** Most messages in one entry of a delay stream: few enough that the Delayer can stop between entries. */
+export const messagesPerDelayEntry = 500
 
 const mostWaiting = 100_000
 const rememberWaitingMs = 3_600_000
@@ -49,15 +49,22 @@ export class StreamWriter {
 
   /** Adds messages to the delay stream; when this resolves, Redis has them. */
   async delay(messages: readonly Message[]): Promise<DelayEntry[]> {
-    const writes = this.#byPartition(messages).flatMap(([partition, ofPartition]) =>
-      chunks(ofPartition, messagesPerDelayEntry).map(async (chunk) => {
-        const id = await this.#redis.xadd(partition.keys.delay, '*', ...chunk.flatMap(encodeMessage))
-        if (id === null) throw new TypeError('XADD gave no id')
-        return { partition, id }
-      }),
-    )
+    const writes: Promise<DelayEntry>[] = []
+    for (const [partition, ofPartition] of this.#byPartition(messages)) {
+      for (const chunk of chunks(ofPartition, messagesPerDelayEntry)) {
+        writes.push(this.#addDelayed(partition, chunk))
+      }
+    }
     const [entries] = await Promise.all([Promise.all(writes), this.#replicated(messages.length)])
     return entries
+  }
+
+  async #addDelayed(partition: Partition, messages: readonly Message[]): Promise<DelayEntry> {
+    const fields: string[] = []
+    for (const message of messages) fields.push(...encodeMessage(message))
+    const id = await this.#redis.xadd(partition.keys.delay, '*', ...fields)
+    if (id === null) throw new TypeError('XADD gave no id')
+    return { partition, id }
   }
 
   /**
@@ -76,7 +83,7 @@ export class StreamWriter {
   }
 
   async #publish(messages: readonly Message[], lane: Lane, needless: readonly DelayEntry[]): Promise<void> {
-    const groups = new Map<Partition, { messages: Message[]; delayed: string[] }>()
+    const groups = new Map<Partition, { messages: readonly Message[]; delayed: string[] }>()
     for (const partition of this.partitions) groups.set(partition, { messages: [], delayed: [] })
     for (const [partition, ofPartition] of this.#byPartition(messages))
       groups.get(partition)!.messages = ofPartition
@@ -179,9 +186,8 @@ export class StreamWriter {
     )
   }
 
-  #byPartition(messages: readonly Message[]): [Partition, Message[]][] {
-    if (this.partitions.length === 1)
-      return messages.length === 0 ? [] : [[this.partitions[0]!, [...messages]]]
+  #byPartition(messages: readonly Message[]): [Partition, readonly Message[]][] {
+    if (this.partitions.length === 1) return messages.length === 0 ? [] : [[this.partitions[0]!, messages]]
     const groups = Map.groupBy(messages, (message) => partitionOf(message.id, this.partitions.length))
     return [...groups].map(([number, ofPartition]) => [this.partitions[number]!, ofPartition])
   }
@@ -208,13 +214,16 @@ export class StreamWriter {
 }
 
 function flatten(messages: readonly Message[]): (string | number)[] {
-  return messages.flatMap((message) => {
+  const values: (string | number)[] = []
+  for (const message of messages) {
     const fields = encodeMessage(message)
-    return [fields.length, ...fields]
-  })
+    values.push(fields.length, ...fields)
+  }
+  return values
 }
 
-function chunks<T>(items: readonly T[], size: number): T[][] {
+function chunks<T>(items: readonly T[], size: number): (readonly T[])[] {
+  if (items.length <= size) return items.length === 0 ? [] : [items]
   const result: T[][] = []
   for (let start = 0; start < items.length; start += size) result.push(items.slice(start, start + size))
   return result

@@ -6,7 +6,7 @@ import { Delayer } from '../../src/streams/delayer.ts'
 import { partitionsOf, type Partition } from '../../src/streams/keys.ts'
 import { decodeMessages, type Message } from '../../src/streams/message.ts'
 import { defineScripts } from '../../src/streams/scripts.ts'
-import { recordingLogger, type LogLine } from '../support/captured.ts'
+import { published, recordingLogger, type LogLine } from '../support/captured.ts'
 import { testSpace, type TestSpace } from '../support/services.ts'
 import { exactEntities } from './exact-entities.ts'
 
@@ -54,6 +54,7 @@ function partition(name: 'cities' | 'visits'): Partition {
 }
 
 async function messages(name: 'cities' | 'visits', stream: Stream): Promise<Message[]> {
+  await published(redstream)
   const entries = await space.redis().xrange(partition(name).keys[stream], '-', '+')
   return entries.flatMap(([, fields]) => decodeMessages(fields))
 }

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { Redstream } from '../../src/redstream.ts'
 import { partitionsOf } from '../../src/streams/keys.ts'
 import { decodeMessages } from '../../src/streams/message.ts'
-import { recordingLogger } from '../support/captured.ts'
+import { published, recordingLogger } from '../support/captured.ts'
 import { testSpace, type TestSpace } from '../support/services.ts'
 import { exactEntities } from './exact-entities.ts'
 
@@ -38,7 +38,10 @@ beforeEach(async () => {
   )
 })
 
+let redstream: Redstream
+
 async function ids(name: 'cities' | 'visits', stream: 'main' | 'delay' = 'main'): Promise<string[]> {
+  await published(redstream)
   const [partition] = partitionsOf(space.namespace, space.indexPrefix + name, 1)
   const entries = await space.redis().xrange(partition!.keys[stream], '-', '+')
   return entries.flatMap(([, fields]) => decodeMessages(fields)).map(({ id }) => id)
@@ -97,8 +100,6 @@ describe.each([
   ['by the statements alone', { returning: 'on', outsideTransaction: 'publish' } as const, byStatement],
   ['by the events', { returning: 'off' } as const, byEntity],
 ])('%s', (_, settings, calls) => {
-  let redstream: Redstream
-
   beforeEach(async () => {
     redstream = await Redstream.attach(dataSource, {
       redis: space.redisUrl,

@@ -10,7 +10,7 @@ describe('what a transaction publishes', () => {
   })
   afterEach(() => app.dispose())
 
-  test('after_save: a save is in the main stream when its promise resolves, and leaves no delay message', async () => {
+  test('after_save: a save is in the main stream when it is published, and leaves no delay message', async () => {
     const city = await app.dataSource.manager.save(app.city('Rome'))
     expect(await app.ids('main')).toEqual([String(city.id)])
     expect(await app.ids('delay')).toEqual([])

@@ -4,7 +4,7 @@ import { startRedis, type ServerHandle } from '../../services/services.ts'
 import { Redstream } from '../../src/redstream.ts'
 import { RedisConnections } from '../../src/streams/connection.ts'
 import { Delayer } from '../../src/streams/delayer.ts'
-import { captured, recordingLogger, type Captured } from '../support/captured.ts'
+import { captured, published, recordingLogger, type Captured } from '../support/captured.ts'
 
 /** What happens to writes when Redis goes away; each test has a Redis of its own that it may kill. */
 describe('Redis away', () => {
@@ -109,6 +109,7 @@ describe('Redis away', () => {
     })
     const city = await app.dataSource.manager.save(app.city('Rome'))
     expect(await count()).toBe(1)
+    await published(app.redstream)
     expect(app.log).toContainEqual(
       expect.objectContaining({ level: 'error', message: expect.stringContaining('the Delayer re-queues') }),
     )

@@ -5,7 +5,7 @@ import { settingsFrom } from '../../src/runtime/settings.ts'
 import { partitionsOf } from '../../src/streams/keys.ts'
 import { decodeMessages } from '../../src/streams/message.ts'
 import { openPipeline } from '../../src/sync/pipeline.ts'
-import { recordingLogger, type LogLine } from '../support/captured.ts'
+import { published, recordingLogger, type LogLine } from '../support/captured.ts'
 import { testDatabase, type Driver } from '../support/databases.ts'
 import { testSpace } from '../support/services.ts'
 import {
@@ -79,6 +79,7 @@ export async function openShop(driver: Driver): Promise<Shop> {
     const redstream = await Redstream.attach(dataSource, { redis: redisUrl, namespace, logger, ...options })
     closing.push(() => redstream.close())
     const read = async (stream: Stream, lane: 'main' | 'bulk' | 'delay'): Promise<string[]> => {
+      await published(redstream)
       const entries = await redis.xrange(partitionsOf(namespace, stream, 1)[0]!.keys[lane], '-', '+')
       return entries.flatMap(([, fields]) => decodeMessages(fields).map(({ id }) => `${stream}:${id}`))
     }

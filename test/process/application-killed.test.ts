@@ -36,3 +36,14 @@ test.for([
   await world.caughtUp()
   await world.expectInSync()
 })
+
+test('a process that ends as soon as its save resolves has sent the publish', async () => {
+  await delayer.freeze()
+  const before = await world.ids('main')
+  const application = world.application('save, ended after it')
+  expect(await application.exit).toMatchObject({ code: 0 })
+  await expect.poll(() => world.ids('main')).toEqual([...before, '1'])
+  await expect.poll(() => world.ids('delay')).toEqual([])
+  delayer.thaw()
+  await world.expectInSync()
+})

@@ -49,8 +49,11 @@ export async function captured(
   })
   const [partition] = partitionsOf(space.namespace, `${space.indexPrefix}cities`, 1)
   const redis = space.redis()
-  const messages = async (stream: 'main' | 'bulk' | 'delay'): Promise<Message[]> =>
-    (await redis.xrange(partition!.keys[stream], '-', '+')).flatMap(([, fields]) => decodeMessages(fields))
+  const messages = async (stream: 'main' | 'bulk' | 'delay'): Promise<Message[]> => {
+    await published(redstream)
+    const entries = await redis.xrange(partition!.keys[stream], '-', '+')
+    return entries.flatMap(([, fields]) => decodeMessages(fields))
+  }
   return {
     space,
     dataSource,
@@ -67,6 +70,12 @@ export async function captured(
       await space.dispose()
     },
   }
+}
+
+/** Resolves when Redis has answered for everything that was committed before: a save does not wait for that. */
+export async function published(redstream: Redstream): Promise<void> {
+  // The consumers may have things left to do.
+  await redstream.drained({ timeout: 0 }).catch(() => undefined)
 }
 
 export function recordingLogger(log: LogLine[]): Logger {

@@ -21,7 +21,8 @@ interface Wrapped {
 
 const executes = new Map<DataSource, Execute>()
 const wrapped = new Map<Builder, Wrapped>()
-const adding = new WeakMap<Builder, Additions>()
+// Not a WeakMap: an entry of it costs more than the rest of the wrapper, and the statement's end takes it out anyway.
+const adding = new Map<Builder, Additions>()
 
 /**
  * Wraps three methods of TypeORM's builders of writes: it has no hook that may add to a statement. The wrappers are on

@@ -25,6 +25,8 @@ export interface ReturningPlan {
   readonly joinsOldRows: boolean
   /** The columns that an UPDATE may change. */
   readonly updated: readonly Column[] | undefined
+  /** TypeORM asks for these columns anyway, so that nothing is added, and the aliases are their names. */
+  readonly askedAnyway?: true
 }
 
 /** The name of the subquery with the rows before an UPDATE. */
@@ -57,12 +59,36 @@ export function planReturning(
   }
 }
 
+/**
+ * The plan for a statement that has a RETURNING list already: when it is one of plain columns, as TypeORM makes it, and has
+ * all that are wanted, they are not returned twice.
+ */
+export function planBeside(
+  plan: ReturningPlan,
+  asked: string,
+  escape: (name: string) => string,
+): ReturningPlan {
+  const { metadata, returned, joinsOldRows } = plan
+  if (asked === '' || joinsOldRows) return plan
+  const list = asked.split(', ')
+  const isThere = ({ databaseName }: Column): boolean => list.includes(escape(databaseName))
+  // Anything else may give a value the name of a column.
+  const isPlain = metadata.columns.filter(isThere).length === list.length
+  if (!isPlain || !returned.every(({ column }) => isThere(column))) return plan
+  return {
+    ...plan,
+    askedAnyway: true,
+    returned: returned.map((one) => ({ ...one, alias: one.column.databaseName })),
+  }
+}
+
 /** The RETURNING list: what was asked for anyway, and ours. */
 export function returningList(
-  { returned, joinsOldRows }: ReturningPlan,
+  { returned, joinsOldRows, askedAnyway }: ReturningPlan,
   asked: string,
   escape: (name: string) => string,
 ): string {
+  if (askedAnyway) return asked
   const ours = returned.map(({ column, when, alias }) =>
     joinsOldRows && when === 'before'
       ? `${escape(oldRows)}.${escape(alias)}`
@@ -118,7 +144,11 @@ export function changesOfRow(plan: ReturningPlan, row: ObjectLiteral): RowChange
 }
 
 /** Takes our columns out of a row again. */
-export function withoutOurs<Row extends ObjectLiteral>({ returned }: ReturningPlan, row: Row): Row {
+export function withoutOurs<Row extends ObjectLiteral>(
+  { returned, askedAnyway }: ReturningPlan,
+  row: Row,
+): Row {
+  if (askedAnyway) return row
   for (const { alias } of returned) delete row[alias as keyof Row]
   return row
 }

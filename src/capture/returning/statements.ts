@@ -17,7 +17,7 @@ import { keysNamed } from './criteria.ts'
 import { isPooled, joinsOldRows, returnsRows } from './databases.ts'
 import { keysInValues, withoutKeys } from './event-keys.ts'
 import { insertedKeys } from './inserted.ts'
-import { joinOldRows, planReturning, returningList } from './plan.ts'
+import { joinOldRows, planBeside, planReturning, returningList, type ReturningPlan } from './plan.ts'
 import { keysSayAll, readChanges } from './read-first.ts'
 import { takeChanges } from './result.ts'
 import { columnsReplaced, rowsUpserted } from './upserted.ts'
@@ -28,6 +28,8 @@ export interface StatementSink {
   interest(metadata: EntityMetadata): readonly Column[] | undefined
   /** Before a statement outside a transaction: the last moment at which it can be refused. */
   beforeAutocommit(): Promise<void>
+  /** Rows that a statement in a transaction may be about to change. */
+  announced(queryRunner: QueryRunner, changes: readonly RowChange[]): void
   /** Rows that a statement has changed: inside a transaction, or outside and committed already. */
   recorded(queryRunner: QueryRunner, changes: readonly RowChange[]): Promise<void>
   /** Before a statement of which nobody will know which rows it changes. */
@@ -43,7 +45,7 @@ type Run = (queryRunner: QueryRunner) => Promise<WriteResult>
  * Learns which rows the statements of TypeORM's query builders change: from what they return, or from the keys that
  * their criteria name. Every write of TypeORM but raw SQL ends in such a builder, those of `save` and `remove` too.
  *
- * No state beside the wrappers: a statement is in memory while it runs.
+ * No state beside the wrappers and plans: a statement is in memory while it runs.
  */
 export class Statements {
   readonly #dataSource: DataSource
@@ -51,6 +53,7 @@ export class Statements {
   readonly #removals: Pick<Removals, 'takesAlong' | 'before'>
   readonly #wrap: boolean
   readonly #unhook: () => void
+  readonly #insertPlans = new Map<EntityMetadata, ReturningPlan>()
 
   /** @param wrap - whether a statement outside a transaction gets one of its own, so that a crash loses nothing */
   constructor(
@@ -141,26 +144,57 @@ export class Statements {
   /** A statement that returns the rows which it changes. */
   #returning(
     builder: Builder,
-    { metadata, kind }: Target,
+    target: Target,
     wanted: readonly Column[],
     execute: () => Promise<WriteResult>,
   ): Run {
-    const set = kind === 'update' ? columnsSet(builder, metadata) : new Set<Column>()
-    const plan = planReturning(kind, metadata, wanted, set, joinsOldRows(this.#dataSource))
-    const table = builder.getTableName(metadata.tablePath)
-    const escape = (name: string): string => builder.escape(name)
+    const { metadata, kind } = target
+    const planned = this.#planOf(builder, target, wanted)
     return async (queryRunner) => {
       let asked = ''
+      let plan = planned
       const done = addTo(builder, {
-        returning: (list) => returningList(plan, (asked = list), escape),
-        where: (where) => (plan.joinsOldRows ? joinOldRows(plan, where, table, escape) : where),
+        returning: (list) => {
+          asked = list
+          plan = planBeside(planned, list, (name) => builder.escape(name))
+          return returningList(plan, list, (name) => builder.escape(name))
+        },
+        where: (where) => {
+          if (!planned.joinsOldRows) return where
+          const table = builder.getTableName(metadata.tablePath)
+          return joinOldRows(planned, where, table, (name) => builder.escape(name))
+        },
       })
+      if (kind !== 'insert') this.#announce(builder, queryRunner, target, planned.updated)
       const result = await execute().finally(done)
       const { changes, complete } = takeChanges(plan, result, asked)
       if (!complete) this.#sink.reportUncaptured(kind, metadata, callSite())
       await this.#recorded(builder, queryRunner, changes)
       return result
     }
+  }
+
+  /** What an INSERT returns depends on its table only, and `save` makes one for each row: it is planned once. */
+  #planOf(builder: Builder, { metadata, kind }: Target, wanted: readonly Column[]): ReturningPlan {
+    const known = kind === 'insert' ? this.#insertPlans.get(metadata) : undefined
+    if (known !== undefined) return known
+    const set = kind === 'update' ? columnsSet(builder, metadata) : new Set<Column>()
+    const plan = planReturning(kind, metadata, wanted, set, joinsOldRows(this.#dataSource))
+    if (kind === 'insert') this.#insertPlans.set(metadata, plan)
+    return plan
+  }
+
+  /** Rows that the criteria of a statement name need not be waited for. */
+  #announce(
+    { expressionMap: { wheres, parameters } }: Builder,
+    queryRunner: QueryRunner,
+    { metadata, kind }: Target,
+    updated: readonly Column[] | undefined,
+  ): void {
+    if (!queryRunner.isTransactionActive) return
+    const keys = keysNamed(metadata, wheres, parameters) ?? []
+    const changes = keys.map((key): RowChange => ({ metadata, kind, key, set: updated }))
+    this.#sink.announced(queryRunner, changes)
   }
 
   /** A statement that returns nothing: its criteria name the rows, or they are read before it. */
@@ -186,6 +220,7 @@ export class Statements {
         readable && keys === undefined
           ? await readChanges(builder, queryRunner, target, wanted, set)
           : undefined
+      if (kind !== 'insert') this.#announce(builder, queryRunner, target, updated)
       const result = await execute()
       if (result.affected === 0) return result
       const changes = read?.changes ?? keys?.map((key): RowChange => ({ metadata, kind, key })) ?? []

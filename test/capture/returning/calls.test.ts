@@ -24,7 +24,8 @@ describe('every write publishes the rows that it wrote, and no other', () => {
       else await call({ manager: dataSource.manager, Archive })
       const written = differences(before, await rowVersions(shop))
       expect(unique(await app.published())).toEqual(written)
-      expect(unique(await app.delayed())).toEqual(written)
+      // Those that the criteria name are there before it is known whether there are such rows.
+      expect(await app.delayed()).toEqual(expect.arrayContaining(written))
       expect(app.log).toEqual([])
     }
   })

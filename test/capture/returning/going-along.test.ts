@@ -13,6 +13,7 @@ import { Indexed } from '../../../src/indexed.ts'
 import { Redstream } from '../../../src/redstream.ts'
 import { partitionsOf } from '../../../src/streams/keys.ts'
 import { decodeMessages } from '../../../src/streams/message.ts'
+import { published } from '../../support/captured.ts'
 import { testSpace, type TestSpace } from '../../support/services.ts'
 
 @Entity({ name: 'rooms' })
@@ -70,6 +71,7 @@ async function chairsOf(
   redstream = await Redstream.attach(dataSource, { redis: space.redisUrl, namespace, outsideTransaction })
   try {
     await write()
+    await published(redstream)
     const entries = await space.redis().xrange(partitionsOf(namespace, 'chairs', 1)[0]!.keys.main, '-', '+')
     return entries.flatMap(([, fields]) => decodeMessages(fields).map(({ id }) => id)).toSorted()
   } finally {

@@ -24,6 +24,7 @@ beforeEach(async () => {
     {
       interest: foreignKeyColumns,
       beforeAutocommit: async () => undefined,
+      announced: () => undefined,
       recorded: async (_, rows) => rows.forEach(told),
       refuseUncaptured: () => expect.fail('refused'),
       reportUncaptured: () => expect.fail('reported'),

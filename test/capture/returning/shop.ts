@@ -19,7 +19,7 @@ import { Indexed } from '../../../src/indexed.ts'
 import { Redstream, type AttachOptions } from '../../../src/redstream.ts'
 import { partitionsOf } from '../../../src/streams/keys.ts'
 import { decodeMessages } from '../../../src/streams/message.ts'
-import { recordingLogger, type LogLine } from '../../support/captured.ts'
+import { published, recordingLogger, type LogLine } from '../../support/captured.ts'
 import { testSpace, type TestSpace } from '../../support/services.ts'
 
 @Entity({ name: 'shelves' })
@@ -178,6 +178,7 @@ export async function openShop(): Promise<Shop> {
       const redis = space.redis()
       const seen = new Map<string, string>()
       const read = async (lane: 'main' | 'delay'): Promise<string[]> => {
+        await published(redstream)
         const found: string[] = []
         for (const stream of streams) {
           const key = partitionsOf(namespace, stream, 1)[0]!.keys[lane]

@@ -1,0 +1,123 @@
+import { Redis } from 'ioredis'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+
+import { startRedis, type ServerHandle } from '../../services/services.ts'
+import type { PartitionKeys } from '../../src/streams/keys.ts'
+import { captured, published, type Captured } from '../support/captured.ts'
+
+/** What a write costs the application: commands that Redis gets, and what it waits for. */
+describe('what a write costs', () => {
+  let server: ServerHandle
+  let redis: Redis
+  let app: Captured
+
+  beforeEach(async () => {
+    server = await startRedis()
+    redis = new Redis(server.url)
+    app = await captured({ redis: server.url })
+  })
+  afterEach(async () => {
+    await redis.client('UNPAUSE')
+    await app.dispose()
+    redis.disconnect()
+    await server.stop()
+  })
+
+  const keys = (): PartitionKeys => app.partition.keys
+
+  /** The commands of the application, without those that its scripts run. */
+  async function commandsOf(write: () => Promise<unknown>): Promise<string[]> {
+    // The first call of a script sends its text.
+    await app.dataSource.manager.save(app.city('first'))
+    await published(app.redstream)
+    const commands: string[] = []
+    const ended = 'end of the write'
+    const monitor = await redis.monitor()
+    try {
+      const seen = new Promise<void>((resolve) => {
+        monitor.on('monitor', (_, [name = '', text]: string[], source: string) => {
+          if (text === ended) resolve()
+          else if (source !== 'lua') commands.push(name.toLowerCase())
+        })
+      })
+      await write()
+      await app.redstream.inspect(app.partition.stream)
+      await redis.echo(ended)
+      await seen
+    } finally {
+      monitor.disconnect()
+    }
+    return commands.filter((name) => ['xadd', 'xdel', 'evalsha', 'eval'].includes(name))
+  }
+
+  test('a save: one command before the commit, one after it', async () => {
+    const { manager } = app.dataSource
+    expect(await commandsOf(() => manager.save(app.city('Rome')))).toEqual(['xadd', 'evalsha'])
+  })
+
+  test('a transaction of 1,000 saves: the first change, each 500 others, and the rest are one command each', async () => {
+    const write = (): Promise<unknown> =>
+      app.dataSource.transaction(async (manager) => {
+        for (let i = 0; i < 1_000; i++) await manager.save(app.city(`city ${i}`))
+      })
+    expect(await commandsOf(write)).toEqual(['xadd', 'xadd', 'xadd', 'evalsha'])
+    expect(await redis.xlen(keys().main)).toBe(1_001)
+    expect(await redis.xlen(keys().delay)).toBe(0)
+  })
+
+  test.each([
+    ['save', (id: number) => app.dataSource.manager.save(app.City, { id, name: 'Roma' })],
+    ['update(id)', (id: number) => app.dataSource.manager.update(app.City, id, { name: 'Roma' })],
+    ['delete(id)', (id: number) => app.dataSource.manager.delete(app.City, id)],
+  ])('%s of a row: its delay message travels while the statement runs', async (_, write) => {
+    const { id } = await app.dataSource.manager.save(app.city('Rome'))
+    const other = app.dataSource.createQueryRunner()
+    await other.startTransaction()
+    await other.query('SELECT 1 FROM cities FOR UPDATE')
+    const writing = write(id)
+    await expect.poll(() => redis.xlen(keys().delay)).toBe(1)
+    await other.rollbackTransaction()
+    await other.release()
+    await writing
+    await published(app.redstream)
+    expect(await redis.xlen(keys().delay)).toBe(0)
+  })
+
+  /** Redis takes no more writes once the delay messages of the next commit are there. */
+  function pauseAtCommit(): void {
+    app.dataSource.subscribers.push({
+      beforeTransactionCommit: async () => {
+        await expect.poll(() => redis.xlen(keys().delay)).toBeGreaterThan(0)
+        await redis.client('PAUSE', 60_000, 'WRITE')
+      },
+    })
+  }
+
+  test('a save does not wait for its publish; drained and close do', async () => {
+    pauseAtCommit()
+    const { id } = await app.dataSource.manager.save(app.city('Rome'))
+    expect([await redis.xlen(keys().main), await redis.xlen(keys().delay)]).toEqual([0, 1])
+    let isDrained = false
+    const drained = app.redstream.drained().then(() => (isDrained = true))
+    const closed = app.redstream.close()
+    await redis.ping()
+    expect(isDrained).toBe(false)
+    await redis.client('UNPAUSE')
+    await Promise.all([drained.catch(() => undefined), closed])
+    const [[, fields] = []] = await redis.xrange(keys().main, '-', '+')
+    expect(fields).toEqual(['id', String(id)])
+    expect(await redis.xlen(keys().delay)).toBe(0)
+  })
+
+  test('with more rows under way than fit into a batch, it does wait', async () => {
+    pauseAtCommit()
+    let isDone = false
+    const cities = Array.from({ length: 1_001 }, (_, i) => app.city(`city ${i}`))
+    const saved = app.dataSource.manager.save(cities).then(() => (isDone = true))
+    await expect.poll(() => app.dataSource.manager.count(app.City)).toBe(1_001)
+    expect(isDone).toBe(false)
+    await redis.client('UNPAUSE')
+    await saved
+    expect(await redis.xlen(keys().bulk)).toBe(1_001)
+  })
+})
