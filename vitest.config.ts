@@ -18,6 +18,7 @@ const typeorm03 = {
   include: [
     'test/{capture,cascade,shapes}/**/*.test.ts',
     'test/sync/{document,document-loader,indexing,loader-keys}.test.ts',
+    'test/sync/projection/*.test.ts',
     'test/reindex/{places,reindex,slices}.test.ts',
     'test/verify/{cascade,places,scopes,why}.test.ts',
   ],

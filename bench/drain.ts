@@ -1,4 +1,4 @@
-import { City, Product, space } from './entities.ts'
+import { City, Place, Product, space } from './entities.ts'
 import { rawBulk } from './raw-bulk.ts'
 import { median, round } from './statistics.ts'
 import type { Site } from './site.ts'
@@ -14,6 +14,8 @@ export interface DrainResult {
   readonly processes: Record<string, { docsPerSecond: number; ratio: number }>
 }
 
+const entities = { cities: City, places: Place, products: Product }
+
 /** Batches in flight: the product's default, and raw bulk's. */
 const concurrency = 4
 
@@ -21,7 +23,7 @@ const concurrency = 4
  * A backlog of every row, indexed by one consumer process and by two, against bulk requests of the same documents:
  * one after the other, so that the noise of the machine meets all of them.
  */
-export async function drain(site: Site, entity: 'cities' | 'products', rounds: number): Promise<DrainResult> {
+export async function drain(site: Site, entity: keyof typeof entities, rounds: number): Promise<DrainResult> {
   const index = `${space}-${entity}`
   const rates: Record<'raw' | '1' | '2', number[]> = { raw: [], 1: [], 2: [] }
   let peak: number | undefined
@@ -29,7 +31,7 @@ export async function drain(site: Site, entity: 'cities' | 'products', rounds: n
   for (let i = 0; i < rounds; i++) {
     for (const processes of [1, 2] as const) {
       await site.fresh()
-      rows = await site.redstream.bulkQueue(entity === 'cities' ? City : Product, {})
+      rows = await site.redstream.bulkQueue(entities[entity], {})
       const { docsPerSecond, peakMiB } = await drained(site, index, processes, rows)
       rates[processes].push(docsPerSecond)
       if (processes === 1) peak = Math.max(peak ?? 0, peakMiB ?? 0) || undefined

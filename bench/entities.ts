@@ -12,6 +12,16 @@ export class City {
   population!: number
 }
 
+/** The same without `document()`: a document that the database makes. */
+export class Place {
+  id!: number
+  name!: string
+  country!: string
+  latitude!: number
+  longitude!: number
+  population!: number
+}
+
 export class Brand {
   id!: number
   name!: string
@@ -43,6 +53,7 @@ Indexed<City>({
     population,
   }),
 })(City)
+Indexed<Place>({ index: `${space}-places` })(Place)
 Indexed<Product>({ index: `${space}-products`, relations: { brand: true, categories: true } })(Product)
 
 export const textColumns = Array.from({ length: 12 }, (_, i) => `text${i}`)
@@ -51,18 +62,20 @@ export const dateColumns = Array.from({ length: 4 }, (_, i) => `date${i}`)
 
 const id = { type: 'integer', primary: true, generated: true } as const
 
-const city = new EntitySchema<City>({
-  name: 'City',
-  target: City,
-  tableName: 'cities',
-  columns: {
-    id,
-    name: { type: 'text' },
-    country: { type: 'text' },
-    latitude: { type: 'double precision' },
-    longitude: { type: 'double precision' },
-    population: { type: 'integer' },
-  },
+const cityColumns = {
+  id,
+  name: { type: 'text' },
+  country: { type: 'text' },
+  latitude: { type: 'double precision' },
+  longitude: { type: 'double precision' },
+  population: { type: 'integer' },
+} as const
+const city = new EntitySchema<City>({ name: 'City', target: City, tableName: 'cities', columns: cityColumns })
+const place = new EntitySchema<Place>({
+  name: 'Place',
+  target: Place,
+  tableName: 'places',
+  columns: cityColumns,
 })
 const brand = new EntitySchema<Brand>({
   name: 'Brand',
@@ -92,4 +105,4 @@ const product = new EntitySchema<Product>({
   },
 })
 
-export const entities = [city, brand, category, product]
+export const entities = [city, place, brand, category, product]

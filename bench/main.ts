@@ -16,6 +16,7 @@ type Case = (site: Site, rounds: number) => Promise<unknown>
 
 const cases: Record<string, Case> = {
   drain: (site, rounds) => drain(site, 'cities', rounds),
+  places: (site, rounds) => drain(site, 'places', rounds),
   wide: (site, rounds) => drain(site, 'products', rounds),
   save: async (site) => ({ ...(await save(site, 'insert')), update: await save(site, 'update') }),
   transaction: async (site) => ({

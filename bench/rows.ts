@@ -4,15 +4,20 @@ import { dateColumns, numberColumns, space, textColumns } from './entities.ts'
 
 /** Made rows: the database makes them, so that a million takes seconds. */
 
-export async function fillCities(dataSource: DataSource, rows: number): Promise<void> {
+/** Fills a table of cities. */
+export async function fillCities(
+  dataSource: DataSource,
+  table: 'cities' | 'places',
+  rows: number,
+): Promise<void> {
   await dataSource.query(
-    `INSERT INTO "${space}".cities (name, country, latitude, longitude, population)
+    `INSERT INTO "${space}".${table} (name, country, latitude, longitude, population)
      SELECT 'City ' || md5(i::text), chr(65 + i % 26) || chr(65 + i / 26 % 26), (i % 18000) / 100.0 - 90,
             (i % 36000) / 100.0 - 180, i * 7919 % 10000000
      FROM generate_series(1, $1::integer) AS i`,
     [rows],
   )
-  await dataSource.query(`ANALYZE "${space}".cities`)
+  await dataSource.query(`ANALYZE "${space}".${table}`)
 }
 
 export async function fillProducts(dataSource: DataSource, rows: number): Promise<void> {

@@ -40,8 +40,7 @@ const errorSchema = z.object({
   reason: z.string().nullish(),
   caused_by: z.object({ reason: z.string().nullish() }).nullish(),
 })
-const itemSchema = z.object({ status: z.number(), error: errorSchema.optional() })
-const responseSchema = z.object({ items: z.array(z.record(z.string(), itemSchema)) })
+const responseSchema = z.object({ items: z.array(z.unknown()) })
 
 /**
  * Sends operations in bulk requests and says of every single one what became of it; it never rejects for an answer.
@@ -140,13 +139,19 @@ function pair(request: BulkRequest, response: unknown): Outcome[] {
       `Elasticsearch answered ${items.length} items for ${request.operations.length} operations`,
     )
   }
-  return request.operations.map((operation, i) => {
-    const [item] = Object.values(items[i]!)
-    if (item === undefined) throw new TypeError('Elasticsearch answered an empty item')
-    const { status, error } = item
-    const reason = [error?.reason, error?.caused_by?.reason].filter(Boolean).join(': ') || undefined
-    return { operation, fate: fateOf({ status, type: error?.type }), type: error?.type, reason }
-  })
+  return request.operations.map((operation, i) => outcomeOf(operation, items[i]))
+}
+
+/** Checked by hand as long as all is well: there is one for each document. */
+function outcomeOf(operation: TargetedOperation, item: unknown): Outcome {
+  const [answer] = Object.values(item ?? {}) as [{ status?: unknown; error?: unknown }?]
+  if (typeof answer?.status !== 'number')
+    throw new TypeError('Elasticsearch answered an item without a status')
+  const { status } = answer
+  if (answer.error === undefined) return { operation, fate: fateOf({ status }) }
+  const { type, reason, caused_by } = errorSchema.parse(answer.error)
+  const reasons = [reason, caused_by?.reason].filter(Boolean).join(': ') || undefined
+  return { operation, fate: fateOf({ status, type }), type, reason: reasons }
 }
 
 /** What a failure of the whole request says; status 0 when there was no answer. */

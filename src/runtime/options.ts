@@ -142,7 +142,8 @@ export const options = {
     min: 1,
     max: 10_000,
     usedBy: ['application', 'consumer', 'reindex', 'verify'],
-    meaning: 'Messages that a consumer reads at once; from the bulk lane at most 250.',
+    meaning:
+      'Messages that a consumer reads at once; from the bulk lane at most 250 while single changes come in.',
   },
   concurrency: {
     key: 'concurrency',

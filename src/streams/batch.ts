@@ -62,7 +62,8 @@ export function latestMessages(entries: readonly Entry[]): Message[] {
 }
 
 /** The entries of which no row is left to do. */
-export function finishedEntries(entries: readonly Entry[], remaining: ReadonlySet<string>): Entry[] {
+export function finishedEntries(entries: readonly Entry[], remaining: ReadonlySet<string>): readonly Entry[] {
+  if (remaining.size === 0) return entries
   return entries.filter((entry) =>
     decodeMessages(entry.fields).every((message) => !remaining.has(message.id)),
   )

@@ -78,6 +78,17 @@ export function laneOfTurn(turn: number): 'main' | 'bulk' {
 }
 
 /**
+ * When the main lane had nothing for so long, in ms, batches of the bulk lane are full ones. Somebody who then changes
+ * a single row waits for processor and Elasticsearch behind them once; while changes come more often, they are small.
+ */
+const quietMs = 5_000
+
+/** Whether the main lane had nothing for so long that batches of the bulk lane need not be small. */
+export function isQuiet(sinceMainMs: number): boolean {
+  return sinceMainMs >= quietMs
+}
+
+/**
  * Whether a consumer may read the bulk lane. It keeps one place for the main lane, if it has several: with large
  * batches of the bulk lane in all of them, a single change would wait until one is done.
  *
@@ -88,13 +99,20 @@ export function mayReadBulk(bulk: number, places: number): boolean {
   return bulk < Math.max(1, places - 1)
 }
 
-/** Measured with `bench/cascade.ts`: a quarter of the wait of a single change, and no fewer documents per second. */
+/**
+ * Measured with `bench/cascade.ts`: a quarter of the wait of a single change. They cost a quarter of the documents per
+ * second and more (`bench/PROFILE.md`), so only who may be waited for pays for it.
+ */
 const largestBulkBatch = 250
 
 /**
- * How many entries to read at once. Batches of the bulk lane are smaller, because a single change waits for processor
- * and Elasticsearch behind those in flight.
+ * How many entries to read at once. Batches of the bulk lane are smaller unless the main lane is quiet, because a
+ * single change waits for processor and Elasticsearch behind those in flight.
  */
-export function entriesPerRead(from: readonly ('main' | 'bulk')[], batchSize: number): number {
-  return from.includes('bulk') ? Math.min(batchSize, largestBulkBatch) : batchSize
+export function entriesPerRead(
+  from: readonly ('main' | 'bulk')[],
+  batchSize: number,
+  quiet: boolean,
+): number {
+  return from.includes('bulk') && !quiet ? Math.min(batchSize, largestBulkBatch) : batchSize
 }

@@ -4,6 +4,7 @@ import type { Activity } from '../runtime/progress.ts'
 import type { Resolution } from './batch.ts'
 import {
   entriesPerRead,
+  isQuiet,
   laneOfTurn,
   mayClaim,
   membersToSearch,
@@ -61,6 +62,8 @@ export class GroupMember {
   readonly #inFlight: Record<Lane, Set<string>> = { main: new Set(), bulk: new Set() }
   readonly #read: Delivery[] = []
   #turn = 0
+  /** When the main lane last had something, in ms of the monotonic clock. */
+  #mainAt = -Infinity
 
   /** @param loop - who waits for what is read: it hears of every attempt to reach Redis that failed meanwhile */
   constructor(options: GroupMemberOptions, heartbeat: Heartbeat, loop: Activity, signal: AbortSignal) {
@@ -123,6 +126,8 @@ export class GroupMember {
     const { partition, group } = this.#options
     const keys = [partition.keys[lane], partition.keys.deadLetters]
     const ids = finished.map((entry) => entry.id)
+    // As a rule there are no dead letters, and the rows need not be named.
+    if ((await runScript(this.#commands, 'acknowledge', keys, [group, ids.join(' ')])) !== -1) return
     const rows = resolved.flatMap((one) => [one.version, one.ids.length, ...one.ids])
     await runScript(this.#commands, 'settle', keys, [group, ids.length, ...ids, ...rows])
   }
@@ -167,7 +172,8 @@ export class GroupMember {
 
   async #readGroup(from: readonly Lane[], wait: boolean): Promise<Delivery[]> {
     const { partition, group, batchSize } = this.#options
-    const count = entriesPerRead(from, batchSize)
+    const quiet = isQuiet(performance.now() - this.#mainAt)
+    const count = entriesPerRead(from, batchSize, quiet)
     const keys = from.map((lane) => partition.keys[lane])
     const ids = from.map(() => '>')
     const me = this.#heartbeat.member
@@ -189,6 +195,7 @@ export class GroupMember {
     return from.flatMap((lane) => {
       const entries = read.get(partition.keys[lane]) ?? []
       if (entries.length === 0) return []
+      if (lane === 'main') this.#mainAt = performance.now()
       const { stream } = partition
       this.#options.events?.tell('delivered', { stream, group, lane, entries: entries.length })
       return [this.#take({ lane, entries, deliveries: 1, alone: false })]

@@ -10,6 +10,7 @@ const numberOfKeys = {
   queue: 2,
   requeue: 2,
   ticket: 2,
+  acknowledge: 2,
   settle: 2,
   bury: 1,
   heartbeat: 1,

@@ -17,6 +17,7 @@ import { loadRows } from './document-loader.ts'
 import { forgetGoneTargets } from './gone-targets.ts'
 import { buildOperations } from './operations.ts'
 import { Placement } from './placement.ts'
+import { Projection } from './projection/projection.ts'
 import { Stages } from './stages.ts'
 import { takeTicket, type Ticket } from './ticket.ts'
 
@@ -70,6 +71,7 @@ export class Attempts {
   readonly #options: AttemptOptions
   readonly #writer: BulkWriter
   readonly #document: ReturnType<typeof buildDocument>
+  readonly #projection: Projection
   /** Undefined where a document's place is its row's key. */
   readonly #placement: Placement | undefined
   /** The batches whose requests are sent, or wait for their turn. */
@@ -82,8 +84,9 @@ export class Attempts {
       received: (reception, window) => options.events?.tell('answered', { stream, reception, window }),
       answered: (outcomes) => this.#answered(outcomes),
     })
-    const { client, dataSource, definition } = options
+    const { client, dataSource, definition, logger } = options
     this.#document = buildDocument(definition)
+    this.#projection = new Projection(definition, dataSource, logger)
     if (isMovable(definition)) this.#placement = new Placement(client, dataSource, definition)
   }
 
@@ -94,7 +97,8 @@ export class Attempts {
     stages.begins('ticket')
     const ticket = await this.#ticket(batch)
     stages.begins('load')
-    const rows = await loadRows(definition, ids, dataSource)
+    const { documents, rest } = await this.#projection.read(ids)
+    const rows = { ...(await loadRows(definition, rest, dataSource)), documents }
     stages.begins('build')
     const { operations, burials, late } = await inContext(dataSource, await services(), (context) =>
       buildOperations(ids, rows, {

@@ -30,23 +30,29 @@ export function defaultDocument<E extends ObjectLiteral>(
  * @throws RedstreamError ENTITY (the returned function) when `document` gives something else than a plain object or
  *   `when` something else than true or false; whatever these two throw themselves
  */
-export function buildDocument<E extends ObjectLiteral>(
-  definition: IndexDefinition<E>,
-): (entity: E, context: DocumentContext) => Promise<DocumentBody | undefined> {
+export function buildDocument<E extends ObjectLiteral>(definition: IndexDefinition<E>): MakeDocument<E> {
   const { when, document } = definition.options
   const make = document ?? defaultDocument(definition)
   const { name } = definition.metadata
-  return async (entity, context) => {
+  const checked = (body: unknown): DocumentBody => {
+    if (isPlainObject(body)) return body
+    throw new RedstreamError(
+      'ENTITY',
+      `The document of ${name} must be a plain object, but document() gave ${kind(body)}`,
+    )
+  }
+  return (entity, context) => {
     if (when && !decision(when(entity), name)) return undefined
-    const body: unknown = await make(entity, context)
-    if (!isPlainObject(body))
-      throw new RedstreamError(
-        'ENTITY',
-        `The document of ${name} must be a plain object, but document() gave ${kind(body)}`,
-      )
-    return body
+    const body: unknown = make(entity, context)
+    return isThenable(body) ? Promise.resolve(body).then(checked) : checked(body)
   }
 }
+
+/** A promise only where `document()` gives one: awaiting each document costs as much as making a small one. */
+export type MakeDocument<E = ObjectLiteral> = (
+  entity: E,
+  context: DocumentContext,
+) => DocumentBody | undefined | Promise<DocumentBody>
 
 /** Makes the documents of one batch with the context that they share. */
 export async function inContext<T>(
@@ -127,6 +133,10 @@ function decision(value: unknown, name: string): boolean {
     'ENTITY',
     `when() of ${name} must say true or false at once, but gave ${kind(value)}`,
   )
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
 }
 
 function isPlainObject(value: unknown): value is DocumentBody {

@@ -15,12 +15,18 @@ export interface BuiltBatch {
   readonly late: string[]
 }
 
+/** Rows that were found, as entities or as documents already. */
+export interface FoundRows extends LoadedRows {
+  /** JSON texts of the documents that the database has made. Default: none. */
+  readonly documents?: ReadonlyMap<string, string>
+}
+
 /** What is the same for all rows of a batch. */
 export interface Build {
   readonly definition: IndexDefinition
   readonly version: string
   /** Makes the document of a row; undefined when it has none. */
-  readonly document: (row: object) => Promise<DocumentBody | undefined>
+  readonly document: (row: object) => DocumentBody | undefined | Promise<DocumentBody>
   /** Until the ticket is too old for anything to be sent with it. */
   readonly withinMs: number
   /** The age at which a ticket is too old. */
@@ -37,7 +43,7 @@ export interface Build {
  */
 export async function buildOperations(
   ids: readonly string[],
-  { rows, invalid }: LoadedRows,
+  { rows, invalid, documents }: FoundRows,
   { definition, version, document, withinMs, ticketMaxAgeMs }: Build,
 ): Promise<BuiltBatch> {
   const built: BuiltBatch = { operations: [], burials: new Map(), late: [] }
@@ -50,12 +56,17 @@ export async function buildOperations(
   const whole = timer(withinMs)
   let made = 0
   try {
-    for (const id of new Set([...ids, ...rows.keys()])) {
+    for (const id of new Set([...ids, ...rows.keys(), ...(documents?.keys() ?? [])])) {
       const problem = movable ? undefined : keyProblem(id)
       const failure = invalid.get(id)
       if (problem !== undefined || failure !== undefined) {
         const type = problem === undefined ? 'unreadable_row' : 'invalid_key'
         built.burials.set(id, { id, type, reason: problem ?? failure?.message ?? '' })
+        continue
+      }
+      const text = documents?.get(id)
+      if (text !== undefined) {
+        built.operations.push({ id, version, source: text })
         continue
       }
       const row = rows.get(id)
@@ -74,7 +85,8 @@ export async function buildOperations(
         continue
       }
       try {
-        const body = await Promise.race([document(row), limit.over])
+        const given = document(row)
+        const body = given instanceof Promise ? await Promise.race([given, limit.over]) : given
         if (body !== timeIsOver) {
           const source =
             body && textOf(definition.options.id === undefined ? body : { ...body, [keyField]: id })

@@ -22,6 +22,7 @@ import { IndexAdministration, type PlanReport } from './index-administration.ts'
 import { Letters, type LetterSelection } from './letters.ts'
 import { openDatabase } from './open-database.ts'
 import { hearConnectionErrors } from './postgres-pool.ts'
+import { explainDocuments, type ExplainedDocuments } from './projection/explain.ts'
 import { checkRelations } from './relation-tree.ts'
 import { madeOnce, type GivenServices } from './services.ts'
 import type { IndexSite } from './site.ts'
@@ -68,6 +69,13 @@ export interface Pipeline {
    * @throws RedstreamError USAGE when there is nothing of that name
    */
   explainCascade(name: string): ExplainedPath[]
+  /**
+   * Who makes the documents of an index: the database, or entities and why.
+   *
+   * @param name - of an index, an indexed entity or its table
+   * @throws RedstreamError USAGE when there is nothing of that name; DATABASE
+   */
+  explainDocuments(name: string): Promise<ExplainedDocuments[]>
   /**
    * Asks Redis for an answer.
    *
@@ -159,6 +167,7 @@ interface Parts {
 class OpenPipeline implements Pipeline {
   readonly events: Events
   readonly close: () => Promise<void>
+  readonly #dataSource: DataSource
   readonly #settings: Settings
   readonly #connections: RedisConnections
   readonly #sources: readonly Source[]
@@ -174,6 +183,7 @@ class OpenPipeline implements Pipeline {
     const common = { dataSource, redis, client, settings }
     this.events = events
     this.close = close
+    this.#dataSource = dataSource
     this.#settings = settings
     this.#connections = connections
     this.#sources = sources
@@ -210,6 +220,11 @@ class OpenPipeline implements Pipeline {
   explainCascade(name: string): ExplainedPath[] {
     const definitions = this.#sources.flatMap(({ index }) => index ?? [])
     return explainPaths(pathsNamed(definitions, name))
+  }
+
+  explainDocuments(name: string): Promise<ExplainedDocuments[]> {
+    const definitions = this.#sources.flatMap(({ index }) => index ?? [])
+    return explainDocuments(this.#dataSource, definitions, name)
   }
 
   async check(): Promise<void> {

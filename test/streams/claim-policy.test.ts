@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 
 import {
   entriesPerRead,
+  isQuiet,
   laneOfTurn,
   mayClaim,
   mayReadBulk,
@@ -122,8 +123,13 @@ test('one place of several is kept for the main lane', () => {
 })
 
 test('batches of the bulk lane are small, whatever the batch size', () => {
-  expect(entriesPerRead(['main'], 1_000)).toBe(1_000)
-  expect(entriesPerRead(['bulk'], 1_000)).toBe(250)
-  expect(entriesPerRead(['main', 'bulk'], 1_000)).toBe(250)
-  expect(entriesPerRead(['bulk'], 100)).toBe(100)
+  expect(entriesPerRead(['main'], 1_000, false)).toBe(1_000)
+  expect(entriesPerRead(['bulk'], 1_000, false)).toBe(250)
+  expect(entriesPerRead(['main', 'bulk'], 1_000, false)).toBe(250)
+  expect(entriesPerRead(['bulk'], 100, false)).toBe(100)
+})
+
+test('when the main lane has been quiet, batches of the bulk lane are full', () => {
+  expect([0, 4_999, 5_000, Infinity].map(isQuiet)).toEqual([false, false, true, true])
+  expect(entriesPerRead(['bulk'], 1_000, true)).toBe(1_000)
 })

@@ -171,6 +171,23 @@ test('requeue moves entries of the largest size that is written', async () => {
   expect(await idsIn(redis, main)).toEqual(all.map(({ id }) => id))
 })
 
+test('acknowledge leaves everything to settle when there are dead letters', async () => {
+  const stream = await open()
+  const { redis, partition, writer } = stream
+  const { main, deadLetters } = partition.keys
+  const rows = rowIds(2_345)
+  await writer.publish(messages(rows), 'main')
+  await readAs(stream, 'm', rows.length)
+  const ids = (await entriesIn(redis, main)).map(({ id }) => id).join(' ')
+  await bury(redis, partition, [{ id: '1', type: 'x', reason: 'x' }], '7', 1_000)
+  expect(await runScript(redis, 'acknowledge', [main, deadLetters], ['index', ids])).toBe(-1)
+  expect(await pendingIn(redis, main, 'index')).toBe(2_345)
+  await discardLetters(redis, partition, ['1'])
+  expect(await runScript(redis, 'acknowledge', [main, deadLetters], ['index', ids])).toBe(2_345)
+  expect(await pendingIn(redis, main, 'index')).toBe(0)
+  expect(await runScript(redis, 'acknowledge', [main, deadLetters], ['index', ''])).toBe(0)
+})
+
 test('settle acknowledges entries of its group only, and removes the dead letters of its rows only', async () => {
   const stream = await open()
   const { redis, partition, writer } = stream

@@ -111,27 +111,23 @@ describe('the default document', () => {
 
 describe('buildDocument', () => {
   const context: DocumentContext = { manager: dataSource.manager, services: {}, cache: new Map() }
-  const region = (): Region => make(Region, { code: 'N', name: 'North' })
+  /** What becomes of a region. */
+  const build = async (options?: IndexedOptions<Region>): Promise<unknown> =>
+    buildDocument(definitionOf(Region, options))(make(Region, { code: 'N', name: 'North' }), context)
 
   test('uses document(), which may be asynchronous, or the default', async () => {
-    expect(await buildDocument(definitionOf(Region))(region(), context)).toEqual({ code: 'N', name: 'North' })
-    expect(
-      await buildDocument(definitionOf(Region, { document: ({ name }) => ({ name }) }))(region(), context),
-    ).toEqual({ name: 'North' })
+    expect(await build()).toEqual({ code: 'N', name: 'North' })
+    expect(await build({ document: ({ name }) => ({ name }) })).toEqual({ name: 'North' })
     const later = { document: ({ name }: Region) => Promise.resolve({ name }) }
-    expect(await buildDocument(definitionOf(Region, later))(region(), context)).toEqual({ name: 'North' })
+    expect(await build(later)).toEqual({ name: 'North' })
   })
 
   test('has none when when() says no, and then document() is not called', async () => {
     const document = (): never => {
       throw new Error('called')
     }
-    expect(
-      await buildDocument(definitionOf(Region, { when: () => false, document }))(region(), context),
-    ).toBeUndefined()
-    await expect(
-      buildDocument(definitionOf(Region, { when: () => true, document }))(region(), context),
-    ).rejects.toThrow('called')
+    expect(await build({ when: () => false, document })).toBeUndefined()
+    await expect(build({ when: () => true, document })).rejects.toThrow('called')
   })
 
   test.each([
@@ -142,7 +138,7 @@ describe('buildDocument', () => {
     [new Date(), 'an object of class Date'],
   ])('refuses %o as a document', async (value, named) => {
     const document = (): never => value as never
-    await expect(buildDocument(definitionOf(Region, { document }))(region(), context)).rejects.toMatchObject({
+    await expect(build({ document })).rejects.toMatchObject({
       code: 'ENTITY',
       message: `The document of Region must be a plain object, but document() gave ${named}`,
     })
@@ -150,7 +146,7 @@ describe('buildDocument', () => {
 
   test('refuses a when() that decides later', async () => {
     const when = (() => Promise.resolve(false)) as unknown as () => boolean
-    await expect(buildDocument(definitionOf(Region, { when }))(region(), context)).rejects.toMatchObject({
+    await expect(build({ when })).rejects.toMatchObject({
       code: 'ENTITY',
       message: 'when() of Region must say true or false at once, but gave an object of class Promise',
     })

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 
 import { formatPaths, type ExplainedPath } from '../../cascade/explain.ts'
+import { formatDocuments, type ExplainedDocuments } from '../../sync/projection/explain.ts'
 import type { Pipeline } from '../../sync/pipeline.ts'
 import type { CommonOptions } from '../context.ts'
 import type { Finish } from '../finish.ts'
@@ -30,6 +31,31 @@ Examples:
     .action(async (name: string, _, command: Command) =>
       finish(await cascade(name, command.optsWithGlobals())),
     )
+  explain
+    .command('documents')
+    .description('who makes the documents: the database, or entities, and why')
+    .argument('<name>', 'an index, or its entity or table')
+    .option('--json', 'print one JSON document')
+    .addHelpText(
+      'after',
+      `
+Documents that are made by the database cost a consumer least. It needs the database only.
+
+Examples:
+  $ redstream explain documents cities
+  $ redstream explain documents City --json | jq '.[].because'`,
+    )
+    .action(async (name: string, _, command: Command) =>
+      finish(await documents(name, command.optsWithGlobals())),
+    )
+}
+
+async function documents(name: string, options: ExplainFlags): Promise<number> {
+  const { withPipeline } = await import('../context.ts')
+  const explain = (pipeline: Pipeline): Promise<ExplainedDocuments[]> => pipeline.explainDocuments(name)
+  const explained = await withPipeline(options, explain, { elasticsearch: false, redis: false })
+  process.stdout.write(options.json ? `${JSON.stringify(explained, null, 2)}\n` : formatDocuments(explained))
+  return 0
 }
 
 async function cascade(name: string, options: ExplainFlags): Promise<number> {

@@ -1,4 +1,5 @@
 import type {
+  DataSource,
   EntityMetadata,
   EntitySubscriberInterface,
   LoadEvent,
@@ -15,9 +16,7 @@ import type { Hydration } from './hydration.ts'
 export async function afterLoad(queryRunner: QueryRunner, hydration: Hydration): Promise<void> {
   for (const { shape, entities } of hydration.places()) {
     const { metadata } = shape
-    const subscribers = queryRunner.connection.subscribers.filter(
-      (subscriber) => subscriber.afterLoad && listensTo(subscriber, metadata),
-    )
+    const subscribers = hearers(queryRunner.connection, metadata)
     if (metadata.afterLoadListeners.length === 0 && subscribers.length === 0) continue
     await Promise.all(
       entities.flatMap((entity) => [
@@ -30,6 +29,15 @@ export async function afterLoad(queryRunner: QueryRunner, hydration: Hydration):
       ]),
     )
   }
+}
+
+/** Whether listeners or subscribers are to hear of every loaded entity of this kind. */
+export function isHeardOf(dataSource: DataSource, metadata: EntityMetadata): boolean {
+  return metadata.afterLoadListeners.length > 0 || hearers(dataSource, metadata).length > 0
+}
+
+function hearers({ subscribers }: DataSource, metadata: EntityMetadata): EntitySubscriberInterface[] {
+  return subscribers.filter((subscriber) => subscriber.afterLoad && listensTo(subscriber, metadata))
 }
 
 function listensTo(subscriber: EntitySubscriberInterface, { target }: EntityMetadata): boolean {

@@ -18,57 +18,83 @@ export const parentNames = (columns: readonly Column[]): string[] => columns.map
 /** Names of the target's key in the rows of {@link readPairs}. */
 export const targetNames = (columns: readonly Column[]): string[] => columns.map((_, index) => `k${index}`)
 
+/** A query whose rows are to be restricted to some keys. */
+export interface KeyedQuery {
+  readonly query: Query
+  readonly alias: string
+  /** Columns of the table with that alias that hold the keys. */
+  readonly columns: readonly Column[]
+}
+
 /** Rows of a shape by their primary keys, with its to-one relations joined. */
 export function readRows(
   queryRunner: QueryRunner,
   shape: Shape,
   keys: readonly KeyValues[],
 ): Promise<RawRow[]> {
-  const { metadata, alias } = shape
-  return readByKeys(queryRunner, metadata.primaryColumns, alias, keys, () => selectShape(queryRunner, shape))
+  return readByKeys(queryRunner, keys, () => rowsQuery(queryRunner, shape))
 }
 
 /** The children of a one-to-many relation, each with its parent's key, ordered by their own. */
 export function readChildren(
   queryRunner: QueryRunner,
-  { relation, shape }: Branch,
+  branch: Branch,
   parents: readonly KeyValues[],
 ): Promise<RawRow[]> {
-  const key = relation.entityMetadata.primaryColumns
-  const inverse = relation.inverseRelation
-  if (!inverse)
-    throw new Error(`${relation.entityMetadata.name}.${relation.propertyPath} has no inverse side`)
-  const own = foreignKeyOf(key, inverse.joinColumns)
-  const [columns, alias] = own ? [own, shape.alias] : [key, 'parent']
-  return readByKeys(queryRunner, columns, alias, parents, () => {
-    const query = selectShape(queryRunner, shape)
-    if (!own) query.innerJoin(`${shape.alias}.${inverse.propertyPath}`, 'parent')
-    addKey(query, alias, columns, parentNames(key))
-    return orderByKey(query, shape.identity)
+  return readByKeys(queryRunner, parents, () => {
+    const keyed = childrenQuery(queryRunner, branch)
+    orderByKey(keyed.query, branch.shape.identity)
+    return keyed
   })
 }
 
 /** Which parent holds which target of a many-to-many relation, ordered by the target's key. */
 export function readPairs(
   queryRunner: QueryRunner,
-  { relation, shape }: Branch,
+  branch: Branch,
   parents: readonly KeyValues[],
 ): Promise<RawRow[]> {
+  return readByKeys(queryRunner, parents, () => {
+    const keyed = pairsQuery(queryRunner, branch)
+    orderByKey(keyed.query, targetNames(branch.shape.metadata.primaryColumns))
+    return keyed
+  })
+}
+
+/** The rows of a shape, for {@link readRows}. */
+export function rowsQuery(queryRunner: QueryRunner, shape: Shape): KeyedQuery {
+  const { metadata, alias } = shape
+  return { query: selectShape(queryRunner, shape), alias, columns: metadata.primaryColumns }
+}
+
+/** Children with their parents' keys, for {@link readChildren}. */
+export function childrenQuery(queryRunner: QueryRunner, { relation, shape }: Branch): KeyedQuery {
+  const key = relation.entityMetadata.primaryColumns
+  const inverse = relation.inverseRelation
+  if (!inverse)
+    throw new Error(`${relation.entityMetadata.name}.${relation.propertyPath} has no inverse side`)
+  const own = foreignKeyOf(key, inverse.joinColumns)
+  const [columns, alias] = own ? [own, shape.alias] : [key, 'parent']
+  const query = selectShape(queryRunner, shape)
+  if (!own) query.innerJoin(`${shape.alias}.${inverse.propertyPath}`, 'parent')
+  addKey(query, alias, columns, parentNames(key))
+  return { query, alias, columns }
+}
+
+/** Pairs of keys, for {@link readPairs}. */
+export function pairsQuery(queryRunner: QueryRunner, { relation, shape }: Branch): KeyedQuery {
   const key = relation.entityMetadata.primaryColumns
   const targetKey = relation.inverseEntityMetadata.primaryColumns
   const sides = junctionKeys(relation)
   const [columns, alias] = sides ? [sides.parent, 'pair'] : [key, 'parent']
-  return readByKeys(queryRunner, columns, alias, parents, () => {
-    const query = sides
-      ? select(queryRunner, shape).from(sides.table, 'pair')
-      : select(queryRunner, shape)
-          .from(relation.entityMetadata.target as string, 'parent')
-          .innerJoin(`parent.${relation.propertyPath}`, 'target')
-    addKey(query, alias, columns, parentNames(key))
-    const names = targetNames(targetKey)
-    addKey(query, sides ? 'pair' : 'target', sides?.target ?? targetKey, names)
-    return orderByKey(query, names)
-  })
+  const query = sides
+    ? select(queryRunner, shape).from(sides.table, 'pair')
+    : select(queryRunner, shape)
+        .from(relation.entityMetadata.target as string, 'parent')
+        .innerJoin(`parent.${relation.propertyPath}`, 'target')
+  addKey(query, alias, columns, parentNames(key))
+  addKey(query, sides ? 'pair' : 'target', sides?.target ?? targetKey, targetNames(targetKey))
+  return { query, alias, columns }
 }
 
 function junctionKeys(relation: Relation): { table: string; parent: Column[]; target: Column[] } | undefined {
@@ -129,9 +155,8 @@ function addKey(query: Query, alias: string, columns: readonly Column[], names: 
   columns.forEach((column, index) => query.addSelect(columnOf(query, alias, column), names[index]))
 }
 
-function orderByKey(query: Query, names: readonly string[]): Query {
+function orderByKey(query: Query, names: readonly string[]): void {
   for (const name of names) query.addOrderBy(query.escape(name), 'ASC')
-  return query
 }
 
 function columnOf(query: Query, alias: string, column: Column): string {
@@ -140,25 +165,41 @@ function columnOf(query: Query, alias: string, column: Column): string {
 
 async function readByKeys(
   { connection }: QueryRunner,
-  columns: readonly Column[],
-  alias: string,
   keys: readonly KeyValues[],
-  build: () => Query,
+  build: () => KeyedQuery,
 ): Promise<RawRow[]> {
   const arrays = connection.options.type === 'postgres' || connection.options.type === 'cockroachdb'
-  const size = arrays && columns.length === 1 ? keys.length : Math.floor(maxValues / columns.length)
   const rows: RawRow[] = []
+  let name: string | undefined
   try {
-    for (let start = 0; start < keys.length; start += size) {
-      const query = build()
-      const names = columns.map((column) => columnOf(query, alias, column))
-      const { sql, parameters } = keyCondition(names, keys.slice(start, start + size), arrays)
-      for (const row of await query.where(sql, parameters).getRawMany<RawRow>()) rows.push(row)
+    for (let start = 0; start < keys.length;) {
+      const keyed = build()
+      const { columns } = keyed
+      name = columns[0]?.entityMetadata.name
+      const size = arrays && columns.length === 1 ? keys.length : Math.floor(maxValues / columns.length)
+      const query = ofKeys(keyed, keys.slice(start, start + size), arrays)
+      for (const row of await query.getRawMany<RawRow>()) rows.push(row)
+      start += size
     }
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    const name = columns[0]?.entityMetadata.name
-    throw new RedstreamError('DATABASE', `Reading rows of ${name} failed: ${reason}`, { cause: error })
+    throw readingFailed(name, error)
   }
   return rows
+}
+
+/** A query restricted to keys. */
+export function ofKeys(
+  { query, alias, columns }: KeyedQuery,
+  keys: readonly KeyValues[],
+  arrays: boolean,
+): Query {
+  const names = columns.map((column) => columnOf(query, alias, column))
+  const { sql, parameters } = keyCondition(names, keys, arrays)
+  return query.where(sql, parameters)
+}
+
+/** What a query that failed is reported as. */
+export function readingFailed(entity: string | undefined, error: unknown): RedstreamError {
+  const reason = error instanceof Error ? error.message : String(error)
+  return new RedstreamError('DATABASE', `Reading rows of ${entity} failed: ${reason}`, { cause: error })
 }
