@@ -111,6 +111,8 @@ export class RedisConnections {
       keyPrefix: '',
       enableOfflineQueue: true,
       autoResendUnfulfilledCommands: true,
+      // A publish leaves in the tick of its save: the process may end after it.
+      enableAutoPipelining: false,
       stringNumbers: false,
       reconnectOnError: (error) => replyCode(error) === 'READONLY',
       connectTimeout: this.#timeoutMs,
@@ -172,6 +174,7 @@ function clusterOptions(own: ClusterOptions, options: RedisOptions): ClusterOpti
   return {
     ...own,
     enableOfflineQueue: true,
+    enableAutoPipelining: false,
     // A replica may be behind: what it says of groups and streams cannot be relied on.
     scaleReads: 'master',
     ...(options.retryStrategy ? { clusterRetryStrategy: options.retryStrategy } : {}),

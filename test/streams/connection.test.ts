@@ -234,6 +234,22 @@ test('settings of a client of your own that would break the reading of streams d
   expect(own.status).toBe('wait')
 })
 
+test('commands leave in the tick of their call, also where a client of your own collects them', async () => {
+  const stream = await open()
+  const own = new Redis(stream.url, { enableAutoPipelining: true, lazyConnect: true })
+  onTestFinished(() => own.disconnect())
+  const { commands } = openConnections(own, stream.logger)
+  const answer = commands.echo('sent')
+  expect(commands.autoPipelineQueueSize).toBe(0)
+  expect(await answer).toBe('sent')
+
+  const cluster = new Cluster([{ host: '127.0.0.1', port: 1 }], {
+    enableAutoPipelining: true,
+    lazyConnect: true,
+  })
+  expect(openConnections(cluster, loggerTo([])).commands.options.enableAutoPipelining).toBe(false)
+})
+
 test('a cluster of your own keeps its TLS and its user when it is duplicated', () => {
   const own = new Cluster([{ host: '127.0.0.1', port: 1 }], {
     lazyConnect: true,

@@ -192,9 +192,13 @@ export class Statements {
     updated: readonly Column[] | undefined,
   ): void {
     if (!queryRunner.isTransactionActive) return
-    const keys = keysNamed(metadata, wheres, parameters) ?? []
-    const changes = keys.map((key): RowChange => ({ metadata, kind, key, set: updated }))
-    this.#sink.announced(queryRunner, changes)
+    try {
+      const keys = keysNamed(metadata, wheres, parameters) ?? []
+      const changes = keys.map((key): RowChange => ({ metadata, kind, key, set: updated }))
+      this.#sink.announced(queryRunner, changes)
+    } catch {
+      // Criteria may hold what is no key as rows have it. Which rows are changed is told by the statement in any case.
+    }
   }
 
   /** A statement that returns nothing: its criteria name the rows, or they are read before it. */

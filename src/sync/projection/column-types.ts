@@ -8,8 +8,10 @@ export interface JsonType {
   readonly unusual?: (value: string) => string
   /** True where the driver goes by the time zone of the process. */
   readonly local?: true
-  /** What must hold of the driver's parser, which the application may have replaced: a text of this type gives that JSON. */
-  readonly example: { readonly text: string; readonly json: string }
+  /** The only type a column may be declared as, where TypeORM makes something else of the driver's value for others. */
+  readonly declaredAs?: string
+  /** What must hold of the driver's parser, which the application may have replaced: texts of this type give that JSON. */
+  readonly examples: readonly { readonly text: string; readonly json: string }[]
 }
 
 // JavaScript writes years outside of these with a sign and six digits, infinite dates as null.
@@ -23,8 +25,13 @@ const iso = (value: string): string => `to_char(${value}, 'YYYY-MM-DD"T"HH24:MI:
 
 const text = (value: string): string => `${value}::text`
 
-function example(given: string, json = JSON.stringify(given)): Pick<JsonType, 'example'> {
-  return { example: { text: given, json } }
+function example(given: string, json = JSON.stringify(given)): Pick<JsonType, 'examples'> {
+  return { examples: [{ text: given, json }] }
+}
+
+// Parsers that trim, fold or take an empty text for null are not rare.
+const words = {
+  examples: [' \u00c9e\u0301 ', ''].map((given) => ({ text: given, json: JSON.stringify(given) })),
 }
 
 export const jsonTypes: ReadonlyMap<string, JsonType> = new Map<string, JsonType>([
@@ -36,9 +43,9 @@ export const jsonTypes: ReadonlyMap<string, JsonType> = new Map<string, JsonType
   ['real', { ...example('0.1', '0.1'), json: (value) => `${value}::text::float8 + 0`, unusual: oddNumber }],
   ['double precision', { ...example('0.1', '0.1'), json: (value) => `${value} + 0`, unusual: oddNumber }],
   ['boolean', example('t', 'true')],
-  ['text', example('a')],
-  ['character varying', example('a')],
-  ['character', example('a ')],
+  ['text', words],
+  ['character varying', words],
+  ['character', words],
   ['uuid', example('7b0c2a4e-6f0d-4d6e-9c3b-1d2f3a4b5c6d')],
   ['inet', example('10.0.0.1')],
   ['cidr', example('10.0.0.0/8')],
@@ -47,7 +54,8 @@ export const jsonTypes: ReadonlyMap<string, JsonType> = new Map<string, JsonType
   [
     'timestamp with time zone',
     {
-      ...example('2026-01-02 03:04:05.678+00', '"2026-01-02T03:04:05.678Z"'),
+      // Microseconds tell a date of JavaScript's from one that is more exact.
+      ...example('2026-01-02 03:04:05.678901+00', '"2026-01-02T03:04:05.678Z"'),
       json: (value) => iso(`(${value} AT TIME ZONE 'UTC')`),
       unusual: oddYear,
     },
@@ -55,13 +63,21 @@ export const jsonTypes: ReadonlyMap<string, JsonType> = new Map<string, JsonType
   [
     'timestamp without time zone',
     {
-      ...example('2026-01-02 03:04:05.678', '"2026-01-02T03:04:05.678Z"'),
+      ...example('2026-01-02 03:04:05.678901', '"2026-01-02T03:04:05.678Z"'),
       json: iso,
       unusual: oddYear,
       local: true,
     },
   ],
-  ['date', { ...example('2026-01-02', '"2026-01-02T00:00:00.000Z"'), unusual: oddYear, local: true }],
+  [
+    'date',
+    {
+      ...example('2026-01-02', '"2026-01-02T00:00:00.000Z"'),
+      unusual: oddYear,
+      local: true,
+      declaredAs: 'date',
+    },
+  ],
   [
     'jsonb',
     {

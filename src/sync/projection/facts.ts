@@ -9,7 +9,7 @@ import { placesOf, type ColumnFact, type Facts } from './decision.ts'
 const rowsSchema = z.array(
   z.object({
     path: z.string(),
-    table: z.coerce.number(),
+    table: z.string(),
     name: z.string(),
     oid: z.coerce.number(),
     type: z.string(),
@@ -42,7 +42,7 @@ async function readColumns(queryRunner: QueryRunner, shape: Shape): Promise<Map<
   )
   try {
     const rows: unknown = await queryRunner.query(
-      `SELECT t.path, a.attrelid AS table, a.attname AS name, a.atttypid AS oid,
+      `SELECT t.path, t.escaped AS table, a.attname AS name, a.atttypid AS oid,
          CASE y.typtype WHEN 'e' THEN 'enum' ELSE format_type(y.oid, NULL) END AS type
        FROM unnest($1::text[], $2::text[]) AS t (path, escaped)
        JOIN pg_attribute a ON a.attrelid = to_regclass(t.escaped)

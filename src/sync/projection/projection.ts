@@ -61,8 +61,9 @@ export class Projection {
       return query === undefined || this.#isHeard() ? all : await this.#run(queryRunner, query, keys)
     } catch (error) {
       this.#plan = undefined
-      // What the database has refused (a value, a column that is gone) the way through entities tells more exactly.
-      if (!isRedstreamError(error) || !/^(22|42)/.test(sqlStateOf(error) ?? '')) throw error
+      // What the database has refused (a value, a column that is gone, a statement that takes too long) may work with the
+      // smaller queries of the way through entities, and otherwise they tell more exactly.
+      if (!isRedstreamError(error) || sqlStateOf(error) === undefined) throw error
       this.#logger.debug(
         { index: this.#definition.name, err: error },
         'the database has not made these documents',
@@ -96,14 +97,14 @@ export class Projection {
   ): Promise<Projected> {
     const { driver } = this.#dataSource
     const { metadata } = this.#shape
-    const rest: RowKey[] = []
+    const rest = new Set<RowKey>()
     const values: unknown[] = []
     for (const key of new Set(keys)) {
       try {
         values.push(valuesOfKey(metadata, key, driver)[0])
       } catch {
         // No value of the column: the loader says so.
-        rest.push(key)
+        rest.add(key)
       }
     }
     const documents = new Map<RowKey, string>()
@@ -111,10 +112,14 @@ export class Projection {
       const key = keyOfValues(metadata, [row[`${names.key}0`]], driver)
       const document = row[names.document]
       if (row[names.known] !== true) this.#plan = undefined
-      if (typeof document === 'string') documents.set(key, document)
-      else rest.push(key)
+      if (typeof document === 'string' && !documents.has(key) && !rest.has(key)) documents.set(key, document)
+      else {
+        // Also a row that comes twice, by a one-to-one relation without a unique constraint: the loader says which counts.
+        documents.delete(key)
+        rest.add(key)
+      }
     }
-    return { documents, rest }
+    return { documents, rest: [...rest] }
   }
 }
 

@@ -109,16 +109,18 @@ class DocumentSql {
   /** The rows of a to-many relation, as one array for each parent. */
   list({ relation, shape }: Branch): string {
     const branch = { relation, shape }
-    const order = shape.identity.map((name) => this.#own(name)).join(', ')
+    const key = shape.identity.map((name) => this.#own(name)).join(', ')
     const [parent] = parentNames(relation.entityMetadata.primaryColumns)
     const isPair = relation.isManyToMany
     const source = isPair
-      ? `(${this.keyed(pairsQuery(this.#queryRunner, branch))}) p JOIN (${this.#all(shape)}) r ON ${this.#isTarget(shape)}`
+      ? `(${this.#pairs(branch)}) p JOIN (${this.#all(shape)}) r ON ${this.#isTarget(shape)}`
       : `(${this.keyed(childrenQuery(this.#queryRunner, branch))}) r`
+    // One-to-one relations without a unique constraint: the loader says which row counts.
+    const repeated = shape.toOne.length === 0 ? [] : [`count(*) > count(DISTINCT (${key}))`]
     const of = `${isPair ? 'p' : 'r'}.${this.#escape(parent!)}`
     return (
-      `SELECT ${of} AS parent, array_agg(d.* ORDER BY ${order}) AS list, ` +
-      `bool_or(${anyOf(this.unusual(shape))}) AS unusual ` +
+      `SELECT ${of} AS parent, array_agg(d.* ORDER BY ${key}) AS list, ` +
+      `${anyOf([`bool_or(${anyOf(this.unusual(shape))})`, ...repeated])} AS unusual ` +
       `FROM ${source} CROSS JOIN LATERAL (SELECT ${this.columns(this.object(shape))}) d GROUP BY ${of}`
     )
   }
@@ -131,12 +133,19 @@ class DocumentSql {
     const distinct = [...new Map(columns.map((fact) => [`${fact.table} ${fact.name}`, fact])).values()]
     return {
       sql:
-        'SELECT count(*) = cardinality($2) FROM unnest($2::oid[], $3::name[], $4::oid[]) AS known (t, c, y) ' +
-        'JOIN pg_attribute a ON a.attrelid = t AND a.attname = c AND a.atttypid = y',
+        // By name, as the rows are read: another table may have taken the place of the one that was known.
+        'SELECT count(*) = cardinality($2) FROM unnest($2::text[], $3::name[], $4::oid[]) AS known (t, c, y) ' +
+        'JOIN pg_attribute a ON a.attrelid = to_regclass(t) AND a.attname = c AND a.atttypid = y',
       parameters: (['table', 'name', 'oid'] as const).map((part) =>
         distinct.map((fact: ColumnFact) => fact[part]),
       ),
     }
+  }
+
+  #pairs(branch: Branch): string {
+    const { query, ...keys } = pairsQuery(this.#queryRunner, branch)
+    // A junction table without a key may have a pair twice.
+    return this.keyed({ query: query.distinct(), ...keys })
   }
 
   #all(shape: Shape): string {
@@ -149,7 +158,9 @@ class DocumentSql {
   }
 
   #nested(body: SqlObject): string {
-    return `(SELECT o FROM (SELECT ${this.columns(body)}) o)`
+    // No property can have this name: that of a column would be taken for the column.
+    const one = this.#escape('the object')
+    return `(SELECT ${one} FROM (SELECT ${this.columns(body)}) ${one})`
   }
 
   #own(name: string): string {

@@ -24,8 +24,8 @@ describe('every write publishes the rows that it wrote, and no other', () => {
       else await call({ manager: dataSource.manager, Archive })
       const written = differences(before, await rowVersions(shop))
       expect(unique(await app.published())).toEqual(written)
-      // Those that the criteria name are there before it is known whether there are such rows.
-      expect(await app.delayed()).toEqual(expect.arrayContaining(written))
+      // Item 99, which some criteria name, is there before it is known that there is no such row.
+      expect(unique(await app.delayed()).filter((key) => key !== 'items:99')).toEqual(written)
       expect(app.log).toEqual([])
     }
   })

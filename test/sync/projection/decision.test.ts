@@ -92,6 +92,26 @@ class Odd {
   }
 }
 
+class Inner {
+  @Column({ type: 'int' })
+  value!: number
+}
+
+@Entity()
+class Wrapping {
+  @PrimaryColumn({ type: 'int' })
+  id!: number
+
+  #inner = new Inner()
+  @Column(() => Inner)
+  get inner(): Inner {
+    return this.#inner
+  }
+  set inner(inner: Inner) {
+    this.#inner = inner
+  }
+}
+
 @Entity()
 class Composite {
   @PrimaryColumn({ type: 'int' })
@@ -135,7 +155,7 @@ let dataSource: DataSource
 
 beforeAll(async () => {
   space = await testSpace()
-  const entities = [Plain, Child, Odd, Composite, Listening, Timed]
+  const entities = [Plain, Child, Odd, Wrapping, Composite, Listening, Timed]
   dataSource = new DataSource({ ...space.dataSourceOptions(entities), synchronize: true })
   await dataSource.initialize()
 })
@@ -197,6 +217,7 @@ describe('who makes the documents', () => {
         "Odd.accessor is an accessor of the class",
       ]
     `)
+    expect(await reasons(Wrapping)).toEqual(['Wrapping.inner.value is an accessor of the class'])
     expect(await reasons(Listening)).toEqual(['Listening has a listener or subscriber for afterLoad'])
   })
 
@@ -223,7 +244,45 @@ describe('who makes the documents', () => {
     expect(await reasons(Child, {}, { parse: (_, text) => text })).toEqual([
       'Child.id is integer, for which the driver has a parser of its own',
     ])
-    expect(await reasons(Child, {}, { parse: undefined })).toHaveLength(1)
+    expect(await reasons(Child, {}, { parse: undefined })).toHaveLength(2)
+  })
+
+  test.each([
+    ['gives what JSON has no text for', BigInt],
+    [
+      'throws',
+      () => {
+        throw new Error('no')
+      },
+    ],
+    ['trims', (text: string) => text.trim()],
+    ['normalizes', (text: string) => text.normalize()],
+    ['takes an empty text for null', (text: string) => (text === '' ? null : text)],
+  ])('entities, with a parser of texts that %s', async (_, parser) => {
+    const parse =
+      (ofOid: number): Facts['parse'] =>
+      (oid, text) =>
+        oid === 23 ? Number(text) : oid === ofOid ? parser(text) : text
+    expect(await reasons(Plain, {}, { parse: parse(1043) })).toEqual([
+      'Plain.name is character varying, for which the driver has a parser of its own',
+    ])
+    expect(await reasons(Plain, {}, { parse: parse(25) })).toEqual([
+      'the driver has a parser of its own for texts, which documents are to it',
+    ])
+  })
+
+  test('entities, with a parser of times that are more exact than those of JavaScript', async () => {
+    const parsers: Record<number, (text: string) => unknown> = {
+      23: Number,
+      1082: (text) => new Date(text),
+      1114: (text) => text.replace(' ', 'T').concat('Z'),
+      1184: (text) => text.replace(' ', 'T').replace('+00', 'Z'),
+    }
+    const parse: Facts['parse'] = (oid, text) => parsers[oid]?.(text) ?? text
+    expect(await reasons(Timed, {}, { parse })).toEqual([
+      'Timed.at is timestamp without time zone, for which the driver has a parser of its own',
+      'Timed.zoned is timestamp with time zone, for which the driver has a parser of its own',
+    ])
   })
 
   test('entities, where a column has another type than it is declared as', async () => {
@@ -231,6 +290,12 @@ describe('who makes the documents', () => {
     expect(await reasons(Timed)).toEqual([
       'Timed.zoned is declared as timestamptz and is text, whose JSON may differ',
     ])
+    // The driver makes a date of it, and only where the column is declared as one does TypeORM make a text of that.
+    await dataSource.query('ALTER TABLE plain ALTER name TYPE date USING NULL')
+    expect(await reasons(Plain)).toEqual([
+      'Plain.name is declared as varchar and is date, whose JSON may differ',
+    ])
+    await dataSource.query('ALTER TABLE plain ALTER name TYPE varchar')
     await dataSource.query('ALTER TABLE timed DROP zoned')
     expect(await reasons(Timed)).toEqual(['Timed.zoned is not in the database'])
   })
