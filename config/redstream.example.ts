@@ -38,7 +38,7 @@ export default defineConfig({
   // Messages that a consumer reads at once.
   batchSize: 1_000,
 
-  // Batches in flight per consumer; each uses a connection of the DataSource's pool.
+  // Bulk requests in flight; half as many batches are read ahead, each on a connection of the DataSource's pool.
   concurrency: 4,
 
   // Largest bulk request; a batch with more is sent in several.

@@ -63,6 +63,7 @@ export class TransactionCapture {
   readonly #toWrite = new Map<StreamDefinition, Message[]>()
   readonly #written = new Set<StreamDefinition>()
   #writes: Promise<unknown>[] = []
+  #lastPage: Promise<void> | undefined
   #unanswered = 0
 
   constructor(writers: Writers) {
@@ -125,8 +126,11 @@ export class TransactionCapture {
       .delay(messages)
       .then((written) => void entries.push(...written))
     this.#keep(write)
-    // A failure is told by `announced`: whether it is one, the setting `onUnavailable` decides.
-    await write.catch(() => undefined)
+    // This page travels while the next one is made. A failure is told by `announced`: whether it is one, the setting
+    // `onUnavailable` decides.
+    const before = this.#lastPage
+    this.#lastPage = write.catch(() => undefined)
+    await before
   }
 
   /** Resolves when Redis has every delay message. */
@@ -156,10 +160,16 @@ export class TransactionCapture {
     const definitions = new Set([...changes.keys(), ...this.#entries.keys()])
     await Promise.all([
       ...[...definitions].map((definition) => {
+        const writer = this.#writer(definition)
         const messages = [...(changes.get(definition)?.values() ?? [])]
+        const entries = this.#entries.get(definition) ?? []
         const lane = messages.length > mostInMainLane ? 'bulk' : 'main'
-        const needless = keepDelayed ? [] : (this.#entries.get(definition) ?? [])
-        return this.#writer(definition).publish(messages, lane, needless)
+        // Many keys need not be sent once more, unless a later change of a row has another payload than was announced.
+        // Rows that a savepoint has taken back are moved too: they are read as they are.
+        const isAnnounced = !this.unannounced && !this.#toWrite.has(definition)
+        const saysAll = isAnnounced && definition.options.payload === undefined
+        if (lane === 'bulk' && !keepDelayed && saysAll) return moveOrPublish(writer, entries, [messages])
+        return writer.publish(messages, lane, keepDelayed ? [] : entries)
       }),
       ...[...this.#forBulkLane].map(([definition, waiting]) => {
         const writer = this.#writer(definition)

@@ -21,7 +21,7 @@ export interface BulkWriterOptions {
   readonly bulkBytes: number
   /** Most documents in a request. */
   readonly batchSize: number
-  /** Most requests in flight. */
+  /** Most requests in flight; one more when one is urgent. */
   readonly concurrency: number
   /** Longest wait for an answer, in ms. */
   readonly requestTimeoutMs: number
@@ -61,15 +61,21 @@ export class BulkWriter {
   /**
    * When Elasticsearch wants less, the operations that are left are not sent but come back as `wait`.
    *
+   * @param urgent - whether somebody may wait for it: it does not wait for requests that are not urgent
    * @param mayStillSend - asked before each request; when it says no, the operations that are left come back as `wait`
    */
-  async send(operations: readonly TargetedOperation[], mayStillSend: () => boolean): Promise<Outcome[]> {
+  async send(
+    operations: readonly TargetedOperation[],
+    urgent: boolean,
+    mayStillSend: () => boolean,
+  ): Promise<Outcome[]> {
     const outcomes: Outcome[] = []
     let rest = operations
     let type: string | undefined
     while (rest.length > 0 && type === undefined) {
       let sent = false
       const answered = await this.#gate.through(
+        urgent,
         async () => {
           if (!mayStillSend()) return []
           sent = true

@@ -33,12 +33,22 @@ export function afterAnswer(window: Window, largest: Window, reception: Receptio
 /** An answer that takes longer than this, in ms, says that Elasticsearch is at its limit. */
 const slowMs = 5_000
 
-/** Lets through as many requests at once as the window allows, first come, first served. */
+/** A request that waits for its place. */
+interface Waiting {
+  readonly urgent: boolean
+  readonly begin: () => void
+}
+
+/**
+ * Lets through as many requests at once as the window allows, first come, first served. One place more is kept for
+ * urgent requests: the first of them does not wait for those that are not.
+ */
 export class PressureGate {
   readonly #largest: Window
-  readonly #waiting: (() => void)[] = []
+  readonly #waiting: Waiting[] = []
   #window: Window
   #inFlight = 0
+  #urgentInFlight = 0
 
   constructor(largest: Window) {
     this.#largest = largest
@@ -57,11 +67,12 @@ export class PressureGate {
    * @param learned - called with how it was received, when the window fits that
    */
   async through<T>(
+    urgent: boolean,
     request: () => Promise<T>,
     refused: (result: T) => boolean,
     learned?: (reception: Reception) => void,
   ): Promise<T> {
-    await this.#enter()
+    await this.#enter(urgent)
     const start = performance.now()
     let reception: Reception = 'refused'
     try {
@@ -72,25 +83,36 @@ export class PressureGate {
     } finally {
       this.#window = afterAnswer(this.#window, this.#largest, reception)
       learned?.(reception)
-      this.#inFlight -= 1
-      while (this.#hasRoom()) {
-        const next = this.#waiting.shift()
-        if (next === undefined) break
-        this.#inFlight += 1
-        next()
-      }
+      this.#leave(urgent)
     }
   }
 
-  async #enter(): Promise<void> {
-    if (this.#waiting.length === 0 && this.#hasRoom()) {
+  async #enter(urgent: boolean): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#waiting.push({ urgent, begin: resolve })
+    this.#beginNext()
+    return promise
+  }
+
+  #leave(urgent: boolean): void {
+    this.#inFlight -= 1
+    if (urgent) this.#urgentInFlight -= 1
+    this.#beginNext()
+  }
+
+  #beginNext(): void {
+    for (;;) {
+      const position = this.#waiting.findIndex(({ urgent }) => this.#hasRoom(urgent))
+      const [next] = position < 0 ? [] : this.#waiting.splice(position, 1)
+      if (next === undefined) return
       this.#inFlight += 1
-      return
+      if (next.urgent) this.#urgentInFlight += 1
+      next.begin()
     }
-    await new Promise<void>((resolve) => this.#waiting.push(resolve))
   }
 
-  #hasRoom(): boolean {
-    return this.#inFlight < Math.floor(this.#window.requests)
+  #hasRoom(urgent: boolean): boolean {
+    const places = Math.floor(this.#window.requests)
+    return this.#inFlight < places + (urgent && this.#urgentInFlight === 0 ? 1 : 0)
   }
 }

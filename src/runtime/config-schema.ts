@@ -30,7 +30,7 @@ export interface SettingsInput {
   dropGroupAfter?: string | number | undefined
   /** Messages that a consumer reads at once, 1 to 10,000. Default: 1,000. */
   batchSize?: number | undefined
-  /** Batches in flight per consumer, 1 to 64; each uses a database connection. Default: 4. */
+  /** Bulk requests in flight, 1 to 64; half as many batches are read ahead, each on a database connection. Default: 4. */
   concurrency?: number | undefined
   /** Largest bulk request, in bytes or as `'8mb'` (1 kb is 1,024 bytes). Default: `'8mb'`. */
   bulkBytes?: string | number | undefined

@@ -62,7 +62,7 @@ export const metrics = {
     type: 'gauge',
     labels: ['stream'],
     meaning:
-      'Bulk requests that this process may have in flight; less than the setting concurrency while Elasticsearch refuses some.',
+      'Bulk requests that this process may have in flight, besides one for single changes; less than the setting concurrency while Elasticsearch refuses some.',
   },
   windowDocuments: {
     name: 'redstream_bulk_window_documents',

@@ -154,8 +154,10 @@ export const options = {
     min: 1,
     max: 64,
     usedBy: ['application', 'consumer'],
-    meaning: 'Batches in flight per consumer, so that loading one overlaps with indexing another.',
-    danger: 'Each batch in flight uses a database connection; the pool of the DataSource must have as many.',
+    meaning:
+      'Bulk requests in flight per stream and process, and one more for single changes, while half as many batches are read ahead (with 1, none); of your own groups, batches in flight.',
+    danger:
+      'Each batch that is read uses a database connection, so the pool of the DataSource must have half as many again, and one.',
   },
   bulkBytes: {
     key: 'bulkBytes',

@@ -20,7 +20,7 @@ import type { Entry } from './replies.ts'
 
 export interface ConsumerOptions extends GroupMemberOptions {
   readonly handler: BatchHandler
-  /** Batches in flight. */
+  /** Batches in flight, in whatever step of their work. */
   readonly concurrency: number
   /** The same for all Consumers of the process. */
   readonly isolation: Isolation

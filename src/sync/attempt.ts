@@ -41,7 +41,7 @@ export interface AttemptOptions extends BulkWriterOptions {
 }
 
 /** Where an attempt takes its tickets, and where it tells how it gets on. */
-type Site = Pick<Batch, 'partition' | 'activity' | 'messages'>
+type Site = Pick<Batch, 'partition' | 'lane' | 'activity' | 'messages'>
 
 /** What came of one attempt to index some rows. Every other row is indexed now. */
 export interface AttemptResult {
@@ -148,7 +148,7 @@ export class Attempts {
   }
 
   async #send(
-    { activity }: Site,
+    { activity, lane }: Site,
     operations: readonly Operation[],
     targets: readonly string[],
     ticket: Ticket,
@@ -158,6 +158,7 @@ export class Attempts {
     try {
       return await this.#writer.send(
         operations.flatMap((operation) => targets.map((target) => ({ ...operation, target }))),
+        lane === 'main',
         () => ticket.ageMs() < ticketMaxAgeMs,
       )
     } finally {

@@ -21,6 +21,17 @@ export interface WorkerFactoryOptions extends Omit<IndexSite, 'definition' | 'pa
   readonly events: Events
 }
 
+/**
+ * How many batches a consumer of an index holds. So many requests may be in flight, and meanwhile others take a ticket,
+ * read their rows or are acknowledged; one place is kept for the main lane (`streams/claim-policy.ts`). A single one is
+ * a wish for one after the other.
+ *
+ * @param concurrency - bulk requests in flight
+ */
+export function batchesHeld(concurrency: number): number {
+  return concurrency === 1 ? 1 : concurrency + Math.floor(concurrency / 2) + 1
+}
+
 /** Makes the workers of a process. */
 export class WorkerFactory {
   readonly #options: WorkerFactoryOptions
@@ -71,7 +82,7 @@ export class WorkerFactory {
     const indexer = new Indexer({ ...settings, ...this.#options, definition: source.index })
     const hands = Math.ceil(settings.concurrency / 2)
     return [
-      ...this.#consumers(source, indexGroup, indexer.handle),
+      ...this.#consumers(source, indexGroup, indexer.handle, batchesHeld(settings.concurrency)),
       new ReindexWorker({ reindexer: this.reindexer(source), stream, hands, logger }),
     ]
   }
@@ -83,9 +94,14 @@ export class WorkerFactory {
     return this.#consumers(source, cascadeGroup, cascader.handle)
   }
 
-  #consumers({ partitions }: Source, group: string, handler: BatchHandler): Worker[] {
+  #consumers(
+    { partitions }: Source,
+    group: string,
+    handler: BatchHandler,
+    concurrency = this.#options.settings.concurrency,
+  ): Worker[] {
     const { settings, connections, events, logger } = this.#options
-    const common = { ...settings, connections, isolation: this.#isolation, events, logger }
+    const common = { ...settings, concurrency, connections, isolation: this.#isolation, events, logger }
     return partitions.map((partition) => new Consumer({ ...common, partition, group, handler }))
   }
 }

@@ -27,17 +27,22 @@ describe('what a write costs', () => {
 
   /** The commands of the application, without those that its scripts run. */
   async function commandsOf(write: () => Promise<unknown>): Promise<string[]> {
+    return (await sentBy(write)).map(([name = '']) => name.toLowerCase())
+  }
+
+  /** The same with their arguments. */
+  async function sentBy(write: () => Promise<unknown>): Promise<string[][]> {
     // The first call of a script sends its text.
     await app.dataSource.manager.save(app.city('first'))
     await published(app.redstream)
-    const commands: string[] = []
+    const commands: string[][] = []
     const ended = 'end of the write'
     const monitor = await redis.monitor()
     try {
       const seen = new Promise<void>((resolve) => {
-        monitor.on('monitor', (_, [name = '', text]: string[], source: string) => {
-          if (text === ended) resolve()
-          else if (source !== 'lua') commands.push(name.toLowerCase())
+        monitor.on('monitor', (_, command: string[], source: string) => {
+          if (command[1] === ended) resolve()
+          else if (source !== 'lua') commands.push(command)
         })
       })
       await write()
@@ -47,7 +52,8 @@ describe('what a write costs', () => {
     } finally {
       monitor.disconnect()
     }
-    return commands.filter((name) => ['xadd', 'xdel', 'evalsha', 'eval'].includes(name))
+    const writes = ['xadd', 'xdel', 'evalsha', 'eval']
+    return commands.filter(([name = '']) => writes.includes(name.toLowerCase()))
   }
 
   test('a save: one command before the commit, one after it', async () => {
@@ -62,6 +68,20 @@ describe('what a write costs', () => {
       })
     expect(await commandsOf(write)).toEqual(['xadd', 'xadd', 'xadd', 'evalsha'])
     expect(await redis.xlen(keys().main)).toBe(1_001)
+    expect(await redis.xlen(keys().delay)).toBe(0)
+  })
+
+  test('a statement that changes many rows: their keys are sent once, 500 in a command', async () => {
+    const { dataSource, City } = app
+    await dataSource.query(`INSERT INTO cities (id, name) SELECT i, 'x' FROM generate_series(9001, 11300) i`)
+    const write = (): Promise<unknown> =>
+      dataSource.createQueryBuilder().update(City).set({ name: 'y' }).where('id > 9000').execute()
+    await write()
+    await published(app.redstream)
+    const sent = await sentBy(write)
+    expect(sent.map(([name]) => name)).toEqual([...Array<string>(5).fill('xadd'), 'evalsha'])
+    expect(sent.filter((command) => command.includes('10000'))).toHaveLength(1)
+    await expect.poll(() => redis.xlen(keys().bulk)).toBe(4_600)
     expect(await redis.xlen(keys().delay)).toBe(0)
   })
 

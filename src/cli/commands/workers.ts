@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import type { WorkerKind } from '../../runtime/worker.ts'
 import type { CommonOptions } from '../context.ts'
 import type { Finish } from '../finish.ts'
+import { collectSooner } from '../heap.ts'
 import { addSettingFlags } from '../setting-flags.ts'
 import { untilSignalled } from '../signals.ts'
 import { supervise } from '../supervise.ts'
@@ -61,6 +62,7 @@ Examples:
 async function work(kinds: readonly WorkerKind[], options: WorkerOptions): Promise<number> {
   const { withPipeline } = await import('../context.ts')
   const { withEndpoints } = await import('../endpoints.ts')
+  collectSooner()
   return withPipeline(options, async (pipeline, logger, settings) => {
     const workers = pipeline.workers(kinds, options.stream)
     const names = workers.map(({ kind, name }) => `${kind} ${name}`)
