@@ -16,14 +16,15 @@ const common: TestProjectInlineConfiguration['test'] = {
 const typeorm03 = {
   resolve: { alias: [{ find: /^typeorm$/, replacement: 'typeorm-0.3' }] },
   include: [
-    'test/{capture,cascade,shapes}/**/*.test.ts',
+    'test/{capture,cascade,outbox,shapes,wal}/**/*.test.ts',
     'test/sync/{document,document-loader,indexing,loader-keys}.test.ts',
     'test/sync/projection/*.test.ts',
+    'test/outbox/triggers/*.test.ts',
     'test/reindex/{places,reindex,slices}.test.ts',
     'test/verify/{cascade,places,scopes,why}.test.ts',
   ],
   exclude: ['test/cascade/lanes.test.ts'],
-  drivers: ['test/drivers/{documents,writes}.test.ts'],
+  drivers: ['test/drivers/{documents,outbox,writes}.test.ts'],
 }
 const drivers = ['test/drivers/**/*.test.ts']
 const withMariadb = { ...common, globalSetup: ['test/support/mariadb-setup.ts'] }

@@ -94,16 +94,12 @@ export async function openStage(): Promise<Stage> {
     const start = async (command: string, env: NodeJS.ProcessEnv = {}): Promise<Child> => {
       const [name = '', ...flags] = command.split(' ')
       const logFile = path.join(folder, `${children.size}.log`)
-      const options = ['--config', 'test/fixtures/process/redstream.config.ts', '--take-over-after', '2s']
+      const options = ['--config', 'test/fixtures/process/redstream.config.ts']
+      if (name !== 'trimmer' && name !== 'relay') options.push('--take-over-after', '2s')
       const child = new Child(
         {
           name: command,
-          command: [
-            'bin/redstream.js',
-            name,
-            ...(name === 'trimmer' ? options.slice(0, 2) : options),
-            ...flags,
-          ],
+          command: ['bin/redstream.js', name, ...options, ...flags],
           env: {
             PATH: process.env['PATH'],
             DATABASE_URL: databaseUrl,

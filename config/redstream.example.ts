@@ -18,6 +18,19 @@ export default defineConfig({
   // Prefix of every Redis key, for applications that share a Redis; the application's side needs the same.
   namespace: '',
 
+  // Who tells which rows have changed: 'subscriber' (TypeORM's events and statements, straight to Redis), 'outbox' (the
+  // same, through a table), 'trigger' or 'wal' (PostgreSQL itself). docs/guarantees.md compares them.
+  capture: 'subscriber',
+  // The schema (PostgreSQL) or the beginning of the names of what captures changes in the database.
+  captureSchema: 'redstream',
+  // Longest pause of the Relay between two looks into the outbox; on PostgreSQL it is woken besides.
+  relayPoll: '500ms',
+
+  // With capture 'wal': the most log that PostgreSQL may keep for the replication slot. Beyond it the slot is dropped, so
+  // that the database's disk stays free, and the indices must be verified; 0 for no limit. Warnings come before.
+  walMaxLag: '10gb',
+  walWarnLag: '1gb',
+
   delay: {
     // Age at which a delay message is re-queued. Must be longer than the longest transaction, from its first save to
     // the end of its commit: a shorter one can lose a change. `delay: '5m'` is the short form.

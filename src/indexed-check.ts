@@ -1,5 +1,6 @@
 import { closest } from 'fastest-levenshtein'
 
+import { captureModes } from './capture/modes.ts'
 import { RedstreamError } from './errors.ts'
 import type { IndexedOptions } from './indexed.ts'
 
@@ -20,6 +21,7 @@ const kinds: Readonly<Record<keyof IndexedOptions, readonly Kind[]>> = {
   id: ['function'],
   routing: ['function'],
   payload: ['function'],
+  capture: ['text'],
 }
 
 const words: Readonly<Record<Kind, string>> = {
@@ -50,6 +52,9 @@ export function checkIndexedOptions(entity: string, options: unknown): asserts o
     if (kind === undefined || !kinds[name].includes(kind)) {
       const allowed = kinds[name].map((each) => words[each]).join(' or ')
       throw wrong(entity, `takes ${allowed} as \`${name}\`, not ${describe(value)}`)
+    }
+    if (name === 'capture' && !captureModes.some((mode) => mode === value)) {
+      throw wrong(entity, `takes ${captureModes.join(', ')} as \`capture\`, not ${describe(value)}`)
     }
   }
 }

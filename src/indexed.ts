@@ -8,6 +8,8 @@ import {
   type ObjectLiteral,
 } from 'typeorm'
 
+import type { CaptureMode } from './capture/modes.ts'
+
 /** What an index holds for one entity: any JSON object. */
 export type DocumentBody = Record<string, unknown>
 
@@ -74,6 +76,8 @@ export interface IndexedOptions<E extends ObjectLiteral = ObjectLiteral> {
   routing?: (entity: E) => string
   /** Extra data that the message carries to your own consumers (the gem's `redstream_payload`). Must be JSON. Default: none. */
   payload?: (entity: E) => DocumentBody
+  /** Who tells which rows have changed, see `docs/guarantees.md`. Default: the setting `capture`. */
+  capture?: CaptureMode
 }
 
 /** What has streams in Redis: an indexed entity, or one that documents of others embed (`cascade/streams.ts`). */

@@ -1,31 +1,14 @@
-import type {
-  DataSource,
-  EntitySubscriberInterface,
-  EntityTarget,
-  ObjectLiteral,
-  QueryDeepPartialEntity,
-} from 'typeorm'
+import type { DataSource, EntityTarget, ObjectLiteral, QueryDeepPartialEntity } from 'typeorm'
 
-import { BeforeHooks } from './capture/before-hooks.ts'
-import { ExactWrites, type WriteOptions, type Written } from './capture/exact-writes.ts'
-import {
-  Producer,
-  type BulkOptions,
-  type Delayed,
-  type EntityOrId,
-  type MatchingOptions,
-} from './capture/producer.ts'
-import { DatabaseCascade } from './capture/database-cascade.ts'
+import { Capture } from './capture/capture.ts'
+import type { WriteOptions, Written } from './capture/exact-writes.ts'
 import type { Where } from './capture/key-pages.ts'
-import { attachStatements } from './capture/returning/attach.ts'
-import { CaptureSubscriber } from './capture/subscriber.ts'
+import type { BulkOptions, Delayed, EntityOrId, MatchingOptions } from './capture/matching.ts'
+import type { Producer } from './capture/producer.ts'
+import { StreamAccess } from './capture/stream-access.ts'
 import type { Writers } from './capture/transaction-capture.ts'
-import { Uncaptured } from './capture/uncaptured.ts'
-import { CascadeCapture } from './cascade/captured.ts'
-import { cascadeSources, embeddedStreams } from './cascade/streams.ts'
 import { resolveDefinitions } from './definitions.ts'
 import { RedstreamError } from './errors.ts'
-import type { StreamDefinition } from './indexed.ts'
 import { pause } from './runtime/backoff.ts'
 import { Events } from './runtime/events.ts'
 import type { Logger } from './runtime/logger.ts'
@@ -38,7 +21,8 @@ import { Consumer } from './streams/consumer.ts'
 import { createGroup } from './streams/group-member.ts'
 import { Isolation } from './streams/isolation.ts'
 import { inspectPartition, isDrained, type PartitionInspection } from './streams/inspect.ts'
-import { nameProblem, ownGroups, partitionsOf, type Partition } from './streams/keys.ts'
+import { auditGroup, nameProblem, ownGroups, partitionsOf, type Partition } from './streams/keys.ts'
+import type { RedisClient } from './streams/scripts.ts'
 import { StreamWriter, type WaitOptions } from './streams/stream-writer.ts'
 
 /** Options of {@link Redstream.attach}: the settings of the configuration file, and how to reach Redis. */
@@ -66,16 +50,8 @@ export class Redstream {
   /** What happens, for those who count it: `published`, `publishFailed`, `uncaptured`, and what its consumers do. */
   readonly events: Events
   readonly #dataSource: DataSource
-  /** Of the indexed entities, and of those that their documents embed. */
-  readonly #definitions: readonly StreamDefinition[]
-  /** The streams whose messages queue rows of other streams. */
-  readonly #cascading: readonly StreamDefinition[]
-  readonly #writers: Writers
-  readonly #connections: RedisConnections
-  readonly #subscriber: CaptureSubscriber
-  /** What hears of TypeORM's events. */
-  readonly #subscribers: EntitySubscriberInterface[]
-  readonly #exactWrites: ExactWrites
+  readonly #capture: Capture
+  readonly #streams: StreamAccess
   readonly #settings: Settings
   readonly #logger: Logger
   readonly #consumers = new Set<RunningConsumer>()
@@ -83,54 +59,32 @@ export class Redstream {
 
   private constructor(dataSource: DataSource, options: AttachOptions) {
     this.#dataSource = dataSource
-    const { redis, wait, logger, ...input } = options
-    this.#settings = settingsFrom(input)
-    this.#logger = logger ?? createLogger({ level: 'warn' })
-    this.events = new Events(this.#logger)
-    const indexes = resolveDefinitions(dataSource)
-    const cascade = cascadeSources(indexes)
-    this.#definitions = [...indexes, ...embeddedStreams(cascade)]
-    this.#cascading = cascade.map(({ definition }) => definition)
-    const { namespace, redisTimeoutMs, onUnavailable, requeue } = this.#settings
-    this.#connections = new RedisConnections(redisFrom(redis), redisTimeoutMs, this.#logger)
-    const { commands } = this.#connections
-    this.#writers = new Map(
-      this.#definitions.map((definition) => [
-        definition,
-        new StreamWriter(
-          commands,
-          partitionsOf(namespace, definition.stream, definition.partitions),
-          wait,
-          this.events,
-        ),
-      ]),
+    const { redis, wait, logger = createLogger({ level: 'warn' }), ...input } = options
+    const settings = settingsFrom(input)
+    this.#settings = settings
+    this.#logger = logger
+    this.events = new Events(logger)
+    this.#streams = new StreamAccess(
+      () => new RedisConnections(redisFrom(redis), settings.redisTimeoutMs, logger),
+      ({ commands }) => this.#writers(commands, wait),
     )
-    const describe = (error: unknown): Error => this.#connections.describe(error)
-    const databaseCascade = new DatabaseCascade(dataSource, this.#definitions)
-    this.#subscriber = new CaptureSubscriber({
+    this.#capture = new Capture({
       dataSource,
-      definitions: this.#definitions,
-      cascade: new CascadeCapture(cascade),
-      databaseCascade,
-      writers: this.#writers,
-      onUnavailable,
-      requeue,
-      uncaptured: new Uncaptured(this.#settings.uncaptured, this.events, this.#logger),
-      checkRedis: () => this.#connections.check(),
-      redisReady: () => commands.status === 'ready',
-      describe,
-      logger: this.#logger,
+      indexes: resolveDefinitions(dataSource),
+      streams: this.#streams,
+      settings,
+      events: this.events,
+      logger,
     })
-    this.#subscribers = [this.#subscriber]
-    this.#exactWrites = new ExactWrites(dataSource, this.#definitions, this.#subscriber, databaseCascade)
-    this.producer = new Producer(dataSource, this.#definitions, this.#writers, this.#subscriber, describe)
+    this.producer = this.#capture.producer
   }
 
   /**
-   * Starts to publish the writes of an initialized DataSource. Call it once, after `dataSource.initialize()`.
+   * Starts to publish the writes of an initialized DataSource. Call it once, after `dataSource.initialize()`. When no
+   * entity has `capture` "subscriber", it does without Redis until something is called that needs it.
    *
-   * @throws RedstreamError CONFIG for wrong options, ENTITY when no entity is indexed, and with `onUnavailable:
-   * 'reject'` REDIS_UNAVAILABLE or REDIS when Redis does not answer
+   * @throws RedstreamError CONFIG for wrong options, ENTITY when no entity is indexed, DATABASE when the outbox is needed
+   * and missing, and with `onUnavailable: 'reject'` REDIS_UNAVAILABLE or REDIS when Redis is needed and does not answer
    */
   static async attach(dataSource: DataSource, options: AttachOptions = {}): Promise<Redstream> {
     if (!dataSource.isInitialized) {
@@ -150,21 +104,26 @@ export class Redstream {
     // Before the first `await`: another call may come in between.
     attached.add(dataSource)
     try {
-      await redstream.#connections.check()
+      if (redstream.#capture.needsRedis) await redstream.#checkRedis()
+      await redstream.#capture.attach()
     } catch (error) {
-      if (redstream.#settings.onUnavailable === 'reject') {
-        attached.delete(dataSource)
-        await redstream.#connections.close()
-        throw error
-      }
-      redstream.#logger.warn(
+      attached.delete(dataSource)
+      await redstream.#streams.close()
+      throw error
+    }
+    return redstream
+  }
+
+  async #checkRedis(): Promise<void> {
+    try {
+      await this.#streams.connections.check()
+    } catch (error) {
+      if (this.#settings.onUnavailable === 'reject') throw error
+      this.#logger.warn(
         { err: error },
         'Redis does not answer yet (onUnavailable "accept"): changes may be missed',
       )
     }
-    redstream.#attachStatements()
-    dataSource.subscribers.push(...redstream.#subscribers)
-    return redstream
   }
 
   /**
@@ -182,7 +141,7 @@ export class Redstream {
     set: QueryDeepPartialEntity<E>,
     options?: WriteOptions,
   ): Promise<Written> {
-    return this.#exactWrites.update(entity, where, set, options)
+    return this.#capture.exactWrites.update(entity, where, set, options)
   }
 
   /**
@@ -196,7 +155,7 @@ export class Redstream {
     where: Where<E>,
     options?: WriteOptions,
   ): Promise<Written> {
-    return this.#exactWrites.delete(entity, where, options)
+    return this.#capture.exactWrites.delete(entity, where, options)
   }
 
   /**
@@ -211,7 +170,7 @@ export class Redstream {
     values: QueryDeepPartialEntity<E> | QueryDeepPartialEntity<E>[],
     options?: WriteOptions,
   ): Promise<Written> {
-    return this.#exactWrites.insert(entity, values, options)
+    return this.#capture.exactWrites.insert(entity, values, options)
   }
 
   /** See {@link Producer.bulk}. */
@@ -261,13 +220,15 @@ export class Redstream {
    * @throws RedstreamError ENTITY when there is no such stream, CONFIG for a wrong group, REDIS when Redis refuses it
    */
   async consume(stream: string, group: string, handler: BatchHandler): Promise<RunningConsumer> {
-    const problem = ownGroups.includes(group) ? "is one of Redstream's own" : nameProblem(group)
+    const isOwn = group === auditGroup || ownGroups.includes(group)
+    const problem = isOwn ? "is one of Redstream's own" : nameProblem(group)
     if (problem !== undefined) throw new RedstreamError('CONFIG', `the group name "${group}" ${problem}`)
     const { partitions } = this.#stream(stream)
     try {
-      for (const partition of partitions) await createGroup(this.#connections.commands, partition, group)
+      for (const partition of partitions)
+        await createGroup(this.#streams.connections.commands, partition, group)
     } catch (error) {
-      throw this.#connections.describe(error)
+      throw this.#streams.connections.describe(error)
     }
     const stopping = new AbortController()
     const runs = partitions.map((partition) => this.#serve(partition, group, handler, stopping.signal))
@@ -291,7 +252,7 @@ export class Redstream {
   ): Promise<void> {
     const consumer = new Consumer({
       ...this.#settings,
-      connections: this.#connections,
+      connections: this.#streams.connections,
       partition,
       group,
       handler,
@@ -299,36 +260,39 @@ export class Redstream {
       events: this.events,
       logger: this.#logger,
     })
-    const attendance = new Attendance(this.#connections.commands, partition, group, this.#logger)
+    const attendance = new Attendance(this.#streams.connections.commands, partition, group, this.#logger)
     await attendance.start()
     await consumer.run(signal)
     await attendance.stop()
   }
 
   /**
-   * Resolves when every group of every stream has nothing left: for tests and scripts. Delay messages do not count:
-   * they stand for transactions that are open, or whose process died.
+   * Resolves when the outbox is empty, if there is one, and every group of every stream has nothing left: for tests and
+   * scripts. Delay messages do not count: they stand for transactions that are open, or whose process died.
    *
    * @param options.timeout - in ms. Default: 30,000
    * @throws RedstreamError TIMEOUT, naming the streams that are not drained
    */
   async drained(options: { timeout?: number } = {}): Promise<void> {
     const { timeout = 30_000 } = options
-    await this.#subscriber.settled()
+    const { outbox, cascading, definitions } = this.#capture
+    await this.#capture.settled()
     const end = performance.now() + timeout
     for (;;) {
       const left = new Set<string>()
+      // A relay removes rows from it when they are in the streams.
+      if (outbox !== undefined && !(await outbox.isEmpty())) left.add(`the outbox (${outbox.table.path})`)
       // First what queues rows elsewhere: once all of that is done, it adds nothing to what is looked at after it. An
       // entity may be on both sides, so its stream is looked at twice.
-      for (const definition of [...this.#cascading, ...this.#definitions]) {
-        const { partitions } = this.#writers.get(definition)!
-        if (!(await isDrained(this.#connections.commands, partitions))) left.add(definition.stream)
+      for (const definition of [...cascading, ...definitions]) {
+        const { partitions } = this.#streams.writerOf(definition)
+        if (!(await isDrained(this.#streams.connections.commands, partitions))) left.add(definition.stream)
       }
       if (left.size === 0) return
       if (performance.now() > end) {
         throw new RedstreamError(
           'TIMEOUT',
-          `not drained after ${timeout} ms: ${[...left].join(', ')}; is a consumer running for each group?`,
+          `not drained after ${timeout} ms: ${[...left].join(', ')}; is a consumer running for each group${outbox === undefined ? '' : ', and a relay'}?`,
         )
       }
       await pause(20)
@@ -342,7 +306,9 @@ export class Redstream {
    */
   async inspect(stream: string): Promise<PartitionInspection[]> {
     const { partitions } = this.#stream(stream)
-    return Promise.all(partitions.map((partition) => inspectPartition(this.#connections.commands, partition)))
+    return Promise.all(
+      partitions.map((partition) => inspectPartition(this.#streams.connections.commands, partition)),
+    )
   }
 
   /**
@@ -350,48 +316,36 @@ export class Redstream {
    * connections. Writes that begin after the call may not be seen any more, so stop what writes first.
    */
   async close(): Promise<void> {
-    const open = await this.#subscriber.idle(this.#settings.redisTimeoutMs)
+    const open = await this.#capture.detach(this.#settings.redisTimeoutMs)
     if (open > 0) {
       this.#logger.warn(
         { transactions: open },
         'closed while transactions were open: what they change from now on is not published; run `redstream verify NAME --repair`',
       )
     }
-    const { subscribers } = this.#dataSource
-    for (const subscriber of this.#subscribers) {
-      const position = subscribers.indexOf(subscriber)
-      if (position >= 0) subscribers.splice(position, 1)
-    }
-    this.#subscriber.statements?.close()
     attached.delete(this.#dataSource)
     await Promise.all([...this.#consumers].map((consumer) => consumer.stop()))
-    await this.#subscriber.settled()
-    await this.#connections.close()
+    await this.#capture.settled()
+    await this.#streams.close()
   }
 
-  #attachStatements(): void {
-    const { returning, outsideTransaction } = this.#settings
-    this.#subscriber.statements =
-      returning === 'off'
-        ? undefined
-        : attachStatements(
-            this.#dataSource,
-            this.#subscriber,
-            this.#subscriber.removals,
-            this.#definitions[0]!.metadata,
-            outsideTransaction === 'wrap',
-            this.#logger,
-          )
-    if (this.#subscriber.statements === undefined) this.#subscribers.push(new BeforeHooks(this.#subscriber))
+  #writers(commands: RedisClient, wait: WaitOptions | undefined): Writers {
+    const { namespace } = this.#settings
+    return new Map(
+      this.#capture.definitions.map((definition) => {
+        const partitions = partitionsOf(namespace, definition.stream, definition.partitions)
+        return [definition, new StreamWriter(commands, partitions, wait, this.events)]
+      }),
+    )
   }
 
   #stream(name: string): StreamWriter {
-    const definition = this.#definitions.find((candidate) => candidate.stream === name)
+    const definition = this.#capture.definitions.find((candidate) => candidate.stream === name)
     if (definition === undefined) {
-      const known = this.#definitions.map(({ stream }) => stream).join(', ')
+      const known = this.#capture.definitions.map(({ stream }) => stream).join(', ')
       throw new RedstreamError('ENTITY', `there is no stream "${name}"; the indexed entities have: ${known}`)
     }
-    return this.#writers.get(definition)!
+    return this.#streams.writerOf(definition)
   }
 }
 

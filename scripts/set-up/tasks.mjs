@@ -25,6 +25,7 @@ export const tasks = {
     file: 'bench/backlog.ts',
     build: true,
   },
+  'bench:capture': { does: 'what each way of capture costs who writes', file: 'bench/capture.ts' },
   'bench:cascade': {
     does: 'a renamed country beside single edits',
     file: 'bench/cascade.ts',
@@ -33,6 +34,11 @@ export const tasks = {
   'bench:outage': {
     does: 'servers that are away under a steady load',
     file: 'bench/outage.ts',
+    build: true,
+  },
+  'bench:outbox': {
+    does: 'the size of the outbox while 10,000,000 rows go through it',
+    file: 'bench/outbox.ts',
     build: true,
   },
   'bench:reindex': { does: 'a reindex beside writes, searches and kills', file: 'bench/reindex.ts' },

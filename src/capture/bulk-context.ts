@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 
-import type { DataSource, EntitySubscriberInterface, QueryRunner } from 'typeorm'
+import type { DataSource, EntityManager, EntitySubscriberInterface, QueryRunner } from 'typeorm'
 
 import type { StreamDefinition } from '../indexed.ts'
 
@@ -76,4 +76,9 @@ export function whereWritten({ transactions, wroteAlone }: RunningBulk): WhereWr
 function isInside(wanted: (bulk: RunningBulk) => boolean): boolean {
   for (let bulk = running.getStore(); bulk !== undefined; bulk = bulk.outer) if (wanted(bulk)) return true
   return false
+}
+
+/** The query runner of a manager whose transaction is open. */
+export function activeRunner(manager: EntityManager | undefined): QueryRunner | undefined {
+  return manager?.queryRunner?.isTransactionActive ? manager.queryRunner : undefined
 }

@@ -35,6 +35,20 @@ export class TransactionBuffer<Owner, Change> {
     else this.#frames = [new Map()]
   }
 
+  /** How many changes the innermost savepoint has. */
+  get sizeOfTop(): number {
+    let size = 0
+    for (const rows of this.#frames.at(-1)!.values()) size += rows.size
+    return size
+  }
+
+  /** Takes the changes of the innermost savepoint out: whoever has them now must undo them with it. */
+  takeTop(): Map<Owner, Map<string, Change>> {
+    const top = this.#frames.at(-1)!
+    this.#frames[this.#frames.length - 1] = new Map()
+    return top
+  }
+
   /** Every change that the commit makes true; savepoints that are still open are released by it. */
   changes(): Map<Owner, Map<string, Change>> {
     while (this.#frames.length > 1) this.#mergeTop()

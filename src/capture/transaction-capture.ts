@@ -49,10 +49,6 @@ async function publishPages(writer: StreamWriter, pages: Iterable<readonly Messa
  * `discard` end it. When this process dies in between, the delay messages stay and the Delayer re-queues them.
  */
 export class TransactionCapture {
-  /** True once the hook before the commit has begun: a change that is noted later must be waited for by whoever notes it. */
-  closing = false
-  /** True once the commit may have been sent to the database: from then on delay messages are never deleted unpublished. */
-  committing = false
   /** True when Redis did not take a delay message: then only the publish can bring the changes into the index. */
   unannounced = false
   readonly buffer = new TransactionBuffer<StreamDefinition, Message>(mergeInTransaction)
@@ -249,7 +245,7 @@ function* messagesIn({ keys, pages }: ForBulkLane): Generator<Message[]> {
 }
 
 /** The statement of a write has no payload, and its event, which has it, may come first. */
-function mergeInTransaction(earlier: Message, later: Message): Message {
+export function mergeInTransaction(earlier: Message, later: Message): Message {
   const merged = mergeMessages(earlier, later)
   const { payload = earlier.payload } = merged
   return payload === undefined ? merged : { ...merged, payload }

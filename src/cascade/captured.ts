@@ -30,12 +30,18 @@ export class CascadeCapture {
     return keys === undefined ? message : { ...message, before: [keys] }
   }
 
+  /** The columns of an only embedded table that some document shows; undefined: all that are known matter. */
+  columnsThatMatter(definition: StreamDefinition): ReadonlySet<string> | undefined {
+    if (!this.#embedded.has(definition)) return undefined
+    const paths = this.#paths.get(definition) ?? []
+    const columns = paths.flatMap((path) => (path.columns === undefined ? [] : [path.columns]))
+    return columns.length < paths.length ? undefined : new Set(columns.flatMap((names) => [...names]))
+  }
+
   /** False when a row that is only embedded changes in columns that no document shows. */
   concerns(definition: StreamDefinition, { kind, set }: RowChange): boolean {
-    if (kind !== 'update' || set === undefined || !this.#embedded.has(definition)) return true
-    const updated = Array.from(set, ({ databaseName }) => databaseName)
-    return this.#paths
-      .get(definition)!
-      .some(({ columns }) => columns === undefined || updated.some((name) => columns.has(name)))
+    if (kind !== 'update' || set === undefined) return true
+    const columns = this.columnsThatMatter(definition)
+    return columns === undefined || Array.from(set).some(({ databaseName }) => columns.has(databaseName))
   }
 }

@@ -47,7 +47,9 @@ async function pathsOf(
 ): Promise<ReadonlyMap<string, () => Promise<Answer>>> {
   // Nobody else needs it, and it takes a while to load.
   const { Metrics } = await import('../runtime/metrics.ts')
-  const metrics = new Metrics(pipeline.events, [...new Set(workers.map(({ stream }) => stream))])
+  // A worker that serves all streams names none.
+  const served = [...new Set(workers.flatMap(({ stream }) => stream || []))]
+  const metrics = new Metrics(pipeline.events, served)
   const watched = (): WatchedWorker[] =>
     workers.map(({ kind, name, progress }) => ({ kind, name, ...progress.report() }))
   return new Map<string, () => Promise<Answer>>([
@@ -63,7 +65,8 @@ async function pathsOf(
       '/metrics',
       async () => {
         const status = await pipeline.status().catch(() => undefined)
-        return { status: 200, type: metrics.contentType, body: await metrics.scrape(status) }
+        const body = await metrics.scrape(status, await pipeline.kindsNeeded())
+        return { status: 200, type: metrics.contentType, body }
       },
     ],
   ])

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { Command, Option as Flag } from 'commander'
 
 import { logLevels } from '../runtime/pino-logger.ts'
+import { addAudit } from './commands/audit.ts'
 import { addDeadLetters } from './commands/dead-letters.ts'
 import { addExplain } from './commands/explain.ts'
 import { addHealth } from './commands/health.ts'
@@ -11,6 +12,7 @@ import { addProgress } from './commands/progress.ts'
 import { addReindex } from './commands/reindex.ts'
 import { addRollback } from './commands/rollback.ts'
 import { addStatus } from './commands/status.ts'
+import { addUninstall } from './commands/uninstall.ts'
 import { addVerify } from './commands/verify.ts'
 import { addWhy } from './commands/why.ts'
 import { addWorkers } from './commands/workers.ts'
@@ -50,8 +52,10 @@ export function createProgram(finish: Finish): Command {
   addHealth(program, finish)
   addVerify(program, finish)
   addWhy(program, finish)
+  addAudit(program, finish)
   addDeadLetters(program, finish)
   addExplain(program, finish)
+  addUninstall(program, finish)
   return program
 }
 

@@ -1,6 +1,7 @@
 import { closest, distance } from 'fastest-levenshtein'
 import { z } from 'zod'
 
+import type { CaptureMode } from '../capture/modes.ts'
 import { RedstreamError } from '../errors.ts'
 import { parseValue } from './option-values.ts'
 import { options, type Option } from './options.ts'
@@ -9,6 +10,19 @@ import { options, type Option } from './options.ts'
 export interface SettingsInput {
   /** Prefix of every Redis key, for applications that share a Redis. Default: none. */
   namespace?: string | undefined
+  /** Who tells which rows have changed. Default: `'subscriber'`, what TypeORM does. */
+  capture?: CaptureMode | undefined
+  /** The schema (PostgreSQL) or the beginning of the names of what captures changes in the database. Default: `'redstream'`. */
+  captureSchema?: string | undefined
+  /** Longest pause of the Relay between two looks into the outbox, in ms or as `'1s'`. Default: 500 ms. */
+  relayPoll?: number | string | undefined
+  /**
+   * With capture `'wal'`, the most log that PostgreSQL may keep for the replication slot, in bytes or as `'10gb'`; beyond it
+   * the slot is dropped, and the indices must be verified. 0: no limit. Default: `'10gb'`.
+   */
+  walMaxLag?: string | number | undefined
+  /** With capture `'wal'`, how much of it before there are warnings, in bytes or as text. Default: `'1gb'`. */
+  walWarnLag?: string | number | undefined
   /**
    * Age at which a delay message is re-queued, in ms or as `'5m'`. Must be longer than the longest transaction.
    * Default: `'5m'`. With `requeue: 'always'` every delay message is re-queued, as the gem does, so that everything is

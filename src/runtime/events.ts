@@ -46,6 +46,10 @@ export interface EventMap {
   failed: [{ readonly kind: WorkerKind; readonly stream: string; readonly step: Step }]
   /** Delay messages that no publish removed were moved to the main lane. */
   requeued: [{ readonly stream: string; readonly messages: number }]
+  /** Rows of the outbox were published and removed. */
+  relayed: [{ readonly entries: number }]
+  /** Rows of the outbox could not be read; they stay there, marked. */
+  setAside: [{ readonly entries: number }]
   /** Entries that every group is done with were removed. */
   trimmed: [{ readonly stream: string; readonly entries: number }]
   /** The ticket counter was behind the versions in the index, and was raised above them. */

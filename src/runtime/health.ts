@@ -1,9 +1,11 @@
+import type { OutboxStatus } from '../outbox/queue.ts'
 import type { WorkerStatus } from '../streams/inspect.ts'
 import type { UnservedGroup } from '../streams/unserved-group.ts'
 import type { Status } from '../sync/pipeline.ts'
+import { logProblems, type LogProblem } from '../wal/log-problems.ts'
 import { formatAge } from './age.ts'
 import type { ProgressReport } from './progress.ts'
-import { workerKinds, type WorkerKind } from './worker.ts'
+import type { WorkerKind } from './worker.ts'
 
 /** A worker of this process, and how it gets on. */
 export interface WatchedWorker extends ProgressReport {
@@ -84,7 +86,15 @@ export function aliveWorkers(workers: readonly WorkerStatus[]): WorkerStatus[] {
 
 /** Something that `redstream health` complains of. */
 export interface Problem {
-  readonly problem: 'lag' | 'unserved-group' | 'no-worker' | 'no-progress'
+  readonly problem:
+    | 'lag'
+    | 'outbox-lag'
+    | 'outbox-set-aside'
+    | 'triggers'
+    | 'unserved-group'
+    | 'no-worker'
+    | 'no-progress'
+    | LogProblem['problem']
   readonly stream?: string
   readonly kind?: WorkerKind
   /** For people. */
@@ -92,12 +102,17 @@ export interface Problem {
 }
 
 /**
- * What is wrong with the installation as a whole: a main lane that is too far behind, a consumer group that nobody
- * serves and that holds its stream, or a kind of worker of which none is alive and gets on. The bulk lane is not judged: it may hold a million rows that somebody queued at once.
+ * What is wrong with the installation as a whole: a main lane or an outbox that is too far behind, triggers that are not
+ * as they should be, a slot that keeps too much, a consumer group that nobody serves and that holds its stream, or a kind
+ * of worker of which none is alive and gets on. The bulk lane is not judged: it may hold a million rows that somebody
+ * queued at once.
+ *
+ * @param kinds - the kinds of workers that are needed
  */
 export function healthProblems(
-  { streams, workers }: Status,
-  limits: { readonly maxLagMs: number; readonly stallAfterMs: number },
+  { streams, workers, outbox, triggers = [], log }: Status,
+  limits: { readonly maxLagMs: number; readonly stallAfterMs: number; readonly walWarnLag: number },
+  kinds: readonly WorkerKind[],
 ): Problem[] {
   const late = streams
     .filter(({ main }) => main.lagMs > limits.maxLagMs)
@@ -112,9 +127,27 @@ export function healthProblems(
   const alive = aliveWorkers(workers)
   return [
     ...late,
+    ...outboxProblems(outbox, limits.maxLagMs),
+    ...triggers.map((message): Problem => ({ problem: 'triggers', message })),
     ...unserved,
-    ...workerKinds.flatMap((kind) => workerProblem(kind, alive, limits.stallAfterMs) ?? []),
+    ...(log === undefined ? [] : logProblems(log, limits)),
+    ...kinds.flatMap((kind) => workerProblem(kind, alive, limits.stallAfterMs) ?? []),
   ]
+}
+
+function outboxProblems(outbox: OutboxStatus | undefined, maxLagMs: number): Problem[] {
+  const problems: Problem[] = []
+  if (outbox !== undefined && outbox.oldestMs > maxLagMs) {
+    const message = `the outbox is ${formatAge(outbox.oldestMs)} behind, the limit is ${formatAge(maxLagMs)}: see the log of the relays`
+    problems.push({ problem: 'outbox-lag', message })
+  }
+  if (outbox !== undefined && outbox.setAside > 0) {
+    const message =
+      `${outbox.setAside} rows of the outbox cannot be read by the relays: see their column \`problem\` ` +
+      '(docs/operations.md, "The outbox")'
+    problems.push({ problem: 'outbox-set-aside', message })
+  }
+  return problems
 }
 
 function unservedProblem(stream: string, { group, entries, unservedMs }: UnservedGroup): Problem {

@@ -8,7 +8,17 @@ export interface MetricRow {
 }
 
 /** What tells the series of a metric apart. */
-export type Label = 'stream' | 'group' | 'lane' | 'outcome' | 'stage' | 'reception' | 'kind' | 'step'
+export type Label =
+  | 'stream'
+  | 'group'
+  | 'lane'
+  | 'outcome'
+  | 'stage'
+  | 'reception'
+  | 'kind'
+  | 'step'
+  | 'slot'
+  | 'index'
 
 /**
  * Every metric: what the registry, `docs/reference/metrics.md` and the check of `config/alerts.yml` and
@@ -84,6 +94,19 @@ export const metrics = {
     labels: ['stream'],
     meaning:
       'Delay messages re-queued because no publish removed them: a process died, or could not publish.',
+  },
+  relayed: {
+    name: 'redstream_outbox_rows_relayed_total',
+    type: 'counter',
+    labels: [],
+    meaning: 'Rows of the outbox that this process published.',
+  },
+  setAside: {
+    name: 'redstream_outbox_rows_set_aside_total',
+    type: 'counter',
+    labels: [],
+    meaning:
+      'Rows of the outbox that this process could not read; they stay there, and may be missing in the index.',
   },
   trimmed: {
     name: 'redstream_entries_trimmed_total',
@@ -166,6 +189,24 @@ export const metrics = {
     labels: ['stream'],
     meaning: 'Rows that cannot be indexed until somebody mends them.',
   },
+  outboxRows: {
+    name: 'redstream_outbox_rows',
+    type: 'gauge',
+    labels: [],
+    meaning: 'Rows of the outbox that no relay has published yet.',
+  },
+  outboxAge: {
+    name: 'redstream_outbox_age_seconds',
+    type: 'gauge',
+    labels: [],
+    meaning: 'Age of the first of them; 0 when there is none.',
+  },
+  outboxUnreadable: {
+    name: 'redstream_outbox_unreadable_rows',
+    type: 'gauge',
+    labels: [],
+    meaning: 'Rows of the outbox that no relay could read.',
+  },
   unservedGroupAge: {
     name: 'redstream_unserved_group_age_seconds',
     type: 'gauge',
@@ -178,6 +219,31 @@ export const metrics = {
     type: 'gauge',
     labels: ['stream', 'group'],
     meaning: 'Entries that wait for a consumer group that nobody serves; they hold the stream.',
+  },
+  logBytes: {
+    name: 'redstream_log_kept_bytes',
+    type: 'gauge',
+    labels: ['slot'],
+    meaning:
+      'Log (WAL) that the database keeps for the replication slot (capture "wal"); missing when there is no slot.',
+  },
+  logLag: {
+    name: 'redstream_log_lag_seconds',
+    type: 'gauge',
+    labels: ['slot'],
+    meaning: 'How far the reader of the replication slot is behind, to some 5 s.',
+  },
+  logRead: {
+    name: 'redstream_log_read',
+    type: 'gauge',
+    labels: ['slot'],
+    meaning: '1 when a follower reads the log of the database, 0 when nobody does or there is no slot.',
+  },
+  verifyDue: {
+    name: 'redstream_verify_due',
+    type: 'gauge',
+    labels: ['index'],
+    meaning: '1 for each index that misses changes since a replication slot was lost, until it is verified.',
   },
   workers: {
     name: 'redstream_workers',

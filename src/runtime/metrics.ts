@@ -1,12 +1,14 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 
+import type { OutboxStatus } from '../outbox/queue.ts'
 import type { StreamStatus } from '../streams/inspect.ts'
 import { lanes } from '../streams/keys.ts'
 import type { Status } from '../sync/pipeline.ts'
+import type { LogStatus } from '../wal/log-status.ts'
 import { documentOutcomes, indexStages, type Events } from './events.ts'
 import { aliveWorkers } from './health.ts'
 import { metrics as table, secondsBuckets, type Label, type MetricRow } from './metrics-table.ts'
-import { workerKinds } from './worker.ts'
+import { workerKinds, type WorkerKind } from './worker.ts'
 
 type Labels = Partial<Record<Label, string>>
 
@@ -38,9 +40,12 @@ export class Metrics {
     return this.#registry.contentType
   }
 
-  /** @param status - undefined when Redis does not answer: the gauges that came from it are left out */
-  async scrape(status: Status | undefined): Promise<string> {
-    this.#describe(status)
+  /**
+   * @param status - undefined when Redis does not answer: the gauges that came from it are left out
+   * @param kinds - the kinds of workers that are needed: of these, none alive is told as 0
+   */
+  async scrape(status: Status | undefined, kinds: readonly WorkerKind[]): Promise<string> {
+    this.#describe(status, kinds)
     return this.#registry.metrics()
   }
 
@@ -67,6 +72,8 @@ export class Metrics {
     })
     events.on('failed', (labels) => add(table.failures, 1, labels))
     events.on('requeued', ({ stream, messages }) => add(table.requeued, messages, { stream }))
+    events.on('relayed', ({ entries }) => add(table.relayed, entries, {}))
+    events.on('setAside', ({ entries }) => add(table.setAside, entries, {}))
     events.on('trimmed', ({ stream, entries }) => add(table.trimmed, entries, { stream }))
     events.on('counterRaised', ({ stream }) => add(table.counterRaised, 1, { stream }))
     events.on('groupRecreated', ({ stream, group }) => add(table.groupRecreated, 1, { stream, group }))
@@ -74,19 +81,30 @@ export class Metrics {
     events.on('lettersRefused', ({ stream, rows }) => add(table.lettersRefused, rows, { stream }))
   }
 
-  #describe(status: Status | undefined): void {
-    for (const row of [...perStream, table.workers, table.workerProgress]) this.#gauges.get(row.name)?.reset()
+  #describe(status: Status | undefined, kinds: readonly WorkerKind[]): void {
+    for (const row of [...perStream, ...ofOutbox, ...ofLog, table.workers, table.workerProgress])
+      this.#gauges.get(row.name)?.reset()
     this.#set(table.redisUp, status === undefined ? 0 : 1, {})
     if (status === undefined) return
     for (const stream of status.streams) this.#describeStream(stream)
+    this.#describeOutbox(status.outbox)
+    if (status.log !== undefined) this.#describeLog(status.log)
     const alive = aliveWorkers(status.workers)
     for (const kind of workerKinds) {
       const ofKind = alive.filter((worker) => worker.kind === kind)
+      if (ofKind.length === 0 && !kinds.includes(kind)) continue
       this.#set(table.workers, ofKind.length, { kind })
       if (ofKind.length === 0) continue
       const slowestMs = Math.max(...ofKind.map(({ progressMs }) => progressMs))
       this.#set(table.workerProgress, slowestMs / 1_000, { kind })
     }
+  }
+
+  #describeOutbox(outbox: OutboxStatus | undefined): void {
+    if (outbox === undefined) return
+    this.#set(table.outboxRows, outbox.length, {})
+    this.#set(table.outboxAge, outbox.oldestMs / 1_000, {})
+    this.#set(table.outboxUnreadable, outbox.setAside, {})
   }
 
   #describeStream({ name: stream, delay, deadLetters, unservedGroups, ...laneStatus }: StreamStatus): void {
@@ -104,6 +122,13 @@ export class Metrics {
       this.#set(table.unservedGroupAge, unservedMs / 1_000, { stream, group })
       this.#set(table.unservedGroupEntries, entries, { stream, group })
     }
+  }
+
+  #describeLog({ slot, state, keptBytes, lagMs, verify }: LogStatus): void {
+    this.#set(table.logRead, state === 'read' ? 1 : 0, { slot })
+    if (keptBytes !== null) this.#set(table.logBytes, keptBytes, { slot })
+    if (lagMs !== null) this.#set(table.logLag, lagMs / 1_000, { slot })
+    for (const { index } of verify) this.#set(table.verifyDue, 1, { index })
   }
 
   #set(row: MetricRow, value: number, labels: Labels): void {
@@ -139,6 +164,9 @@ const perStream: readonly MetricRow[] = [
   table.unservedGroupAge,
   table.unservedGroupEntries,
 ]
+
+const ofOutbox: readonly MetricRow[] = [table.outboxRows, table.outboxAge, table.outboxUnreadable]
+const ofLog: readonly MetricRow[] = [table.logBytes, table.logLag, table.logRead, table.verifyDue]
 
 const knownValues: Partial<Record<Label, readonly string[]>> = {
   group: ['index'],

@@ -1,7 +1,17 @@
+import { captureModes } from '../capture/modes.ts'
 import type { WorkerKind } from './worker.ts'
 
 /** Who reads a setting: the application's side (`Redstream.attach`), a kind of worker, or a command. */
-export type Reader = 'application' | WorkerKind | 'init' | 'status' | 'health' | 'reindex' | 'verify'
+export type Reader =
+  | 'application'
+  | WorkerKind
+  | 'init'
+  | 'uninstall'
+  | 'status'
+  | 'health'
+  | 'reindex'
+  | 'verify'
+  | 'audit'
 
 interface OptionBase<T> {
   /** Its place in the configuration file. */
@@ -47,9 +57,10 @@ const second = 1_000
 const minute = 60 * second
 const day = 24 * 60 * minute
 const mebibyte = 1024 * 1024
-const everyWorker: readonly Reader[] = ['consumer', 'delayer', 'trimmer']
+const gibibyte = 1024 * mebibyte
+const everyWorker: readonly Reader[] = ['consumer', 'delayer', 'trimmer', 'relay', 'follower']
 const everyCommand: readonly Reader[] = [...everyWorker, 'init', 'status', 'health', 'reindex', 'verify']
-const everyone: readonly Reader[] = ['application', ...everyCommand]
+const everyone: readonly Reader[] = ['application', ...everyCommand, 'audit']
 
 /**
  * Every setting, by its name in `Settings`: what parses the configuration file, the flags and the environment, and what
@@ -70,6 +81,73 @@ export const options = {
     meaning: 'Prefix of every Redis key, for applications that share a Redis.',
     danger:
       'Application and workers must use the same; after a change, messages under the old prefix are not seen.',
+  },
+  capture: {
+    key: 'capture',
+    flag: 'capture',
+    env: 'REDSTREAM_CAPTURE',
+    kind: 'choice',
+    choices: captureModes,
+    default: 'subscriber',
+    usedBy: everyone,
+    meaning:
+      'Who tells which rows have changed: "subscriber" (what TypeORM does, straight to Redis), "outbox" (the same, through a table in the same transaction), "trigger" (triggers of PostgreSQL fill that table), "wal" (the log of PostgreSQL). An index may have its own, `capture` in @Indexed.',
+    danger:
+      'Application and workers must use the same; run `redstream init` and start the new workers before the application changes over.',
+  },
+  captureSchema: {
+    key: 'captureSchema',
+    flag: 'capture-schema',
+    env: 'REDSTREAM_CAPTURE_SCHEMA',
+    kind: 'text',
+    default: 'redstream',
+    pattern: /^[a-z_][a-z0-9_]{0,39}$/,
+    allowed: 'up to 40 small letters, digits and underscores',
+    placeholder: 'name',
+    usedBy: [...everyone, 'uninstall'],
+    meaning:
+      'Where the database has what captures changes: on PostgreSQL a schema of this name with the table "outbox" and the triggers’ functions, elsewhere a table of this name followed by "_outbox"; also the beginning of the names of the publication and the replication slot.',
+    danger: 'Applications with several Redstreams on one database need one each.',
+  },
+  relayPollMs: {
+    key: 'relayPoll',
+    flag: 'relay-poll',
+    env: 'REDSTREAM_RELAY_POLL',
+    kind: 'duration',
+    default: 500,
+    min: 10,
+    max: minute,
+    usedBy: ['relay'],
+    meaning:
+      'Longest pause of the Relay between two looks into the outbox; on PostgreSQL it is woken besides, and looks at once.',
+    danger: 'On other databases, a change arrives in the index so much later.',
+  },
+  walMaxLag: {
+    key: 'walMaxLag',
+    flag: 'wal-max-lag',
+    env: 'REDSTREAM_WAL_MAX_LAG',
+    kind: 'bytes',
+    default: 10 * gibibyte,
+    min: mebibyte,
+    max: 1024 * gibibyte,
+    zero: 'no limit',
+    usedBy: ['follower'],
+    meaning:
+      'With capture "wal", the most log (WAL) that PostgreSQL may keep for the replication slot: beyond it the slot is dropped, so that the database’s disk stays free, and the indices must be verified; 0 for no limit.',
+    danger:
+      'Too small, and a longer outage costs a verification of all indices; more than the free room on the disk, and the database may stop.',
+  },
+  walWarnLag: {
+    key: 'walWarnLag',
+    flag: 'wal-warn-lag',
+    env: 'REDSTREAM_WAL_WARN_LAG',
+    kind: 'bytes',
+    default: gibibyte,
+    min: mebibyte,
+    max: 1024 * gibibyte,
+    usedBy: ['follower', 'health'],
+    meaning:
+      'With capture "wal", how much log PostgreSQL may keep for the replication slot before the follower warns and `redstream health` complains.',
   },
   delayMs: {
     key: 'delay',
@@ -217,7 +295,7 @@ export const options = {
     default: 'reject',
     usedBy: ['application'],
     meaning:
-      'What a write does when Redis does not accept its delay message: "reject" fails it before the commit, "accept" logs a warning.',
+      'What a write does when Redis does not accept its delay message: "reject" fails it before the commit, "accept" logs a warning. Nothing with capture "outbox", "trigger" and "wal", which need no Redis to write.',
     danger: 'With "accept" such a change is missing in the index until the row is written again.',
   },
   uncaptured: {

@@ -2,6 +2,7 @@
 const needs = {
   read: 'Redis',
   requeue: 'Redis',
+  take: 'the database',
   trim: 'Redis',
   ticket: 'Redis',
   settle: 'Redis',
@@ -11,6 +12,8 @@ const needs = {
   bury: 'room among the dead letters',
   handle: 'its handler',
   queue: 'Redis',
+  follow: 'the database',
+  publish: 'Redis',
 } as const satisfies Record<string, string>
 
 /** A step of a worker's work. */

@@ -1,3 +1,4 @@
+import type { CaptureMode } from '../capture/modes.ts'
 import { RedstreamError } from '../errors.ts'
 import { readSettings, type SettingsInput } from './config-schema.ts'
 import { parseValue } from './option-values.ts'
@@ -12,6 +13,16 @@ export type { SettingsInput } from './config-schema.ts'
 export interface Settings {
   /** Prefix of every Redis key, for applications that share a Redis. Default: none. */
   readonly namespace: string
+  /** Who tells which rows have changed. Default: subscriber. */
+  readonly capture: CaptureMode
+  /** The schema, or the beginning of the names, of what captures changes in the database. Default: redstream. */
+  readonly captureSchema: string
+  /** Longest pause of the Relay between two looks into the outbox. Default: 500 ms. */
+  readonly relayPollMs: number
+  /** With capture `wal`, most bytes of log that PostgreSQL may keep for the slot; 0: no limit. Default: 10 GiB. */
+  readonly walMaxLag: number
+  /** With capture `wal`, bytes of log kept for the slot from which on there are warnings. Default: 1 GiB. */
+  readonly walWarnLag: number
   /** Age at which a delay message is re-queued; longer than the longest transaction. Default: 5 m. */
   readonly delayMs: number
   /** `orphaned`: only what no publish removed; `always`: every delay message, as the gem does. */

@@ -30,7 +30,7 @@ export interface StreamStatus {
 }
 
 export interface WorkerStatus {
-  /** `consumer`, `delayer`, `trimmer`, or what a newer version calls its workers. */
+  /** `consumer`, `delayer`, `trimmer`, `relay`, or what a newer version calls its workers. */
   kind: string
   host: string
   pid: number

@@ -42,6 +42,12 @@ export const lanes: readonly Lane[] = ['main', 'bulk']
 /** Consumer groups of Redstream itself; all others are the user's. */
 export const ownGroups: readonly string[] = ['index', 'cascade']
 
+/**
+ * The consumer group of a running `redstream audit`. It comes and goes, so it is treated like one of the user's: when its
+ * process was killed, it is reported, and dropped after a while if the setting `dropGroupAfter` says so.
+ */
+export const auditGroup = 'redstream-audit'
+
 /** Keys of every partition of a stream. `namespace` keeps applications apart that share a Redis. */
 export function partitionsOf(namespace: string, stream: string, count: number): Partition[] {
   return Array.from({ length: count }, (_, number) => {
@@ -101,6 +107,11 @@ export function reindexKeys({ keys }: Partition): ReindexKeys {
 /** Hash: member → its last heartbeat as JSON. */
 export function workersKey(namespace: string): string {
   return `${prefix(namespace)}:workers`
+}
+
+/** Hash: what the followers of the database's log know of its slot, and which indices must be verified since it was lost. */
+export function logKey(namespace: string): string {
+  return `${prefix(namespace)}:log`
 }
 
 /** What is wrong with a stream's name or a namespace, or undefined. Braces would change the hash tag. */

@@ -22,6 +22,7 @@ const numberOfKeys = {
   drive: 1,
   copied: 2,
   pace: 1,
+  note: 1,
 } as const
 
 /** The scripts in `scripts/`, one file each; its header says what it takes and returns. */

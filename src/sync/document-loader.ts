@@ -2,7 +2,8 @@ import type { DataSource, ObjectLiteral, QueryRunner } from 'typeorm'
 
 import type { KeyValues } from '../capture/key-condition.ts'
 import type { RowKey } from '../capture/row-key.ts'
-import { isRedstreamError, type RedstreamError } from '../errors.ts'
+import { isRedstreamError } from '../errors.ts'
+import { sqlStateOf } from '../sql-state.ts'
 import type { IndexDefinition } from '../indexed.ts'
 import { afterLoad } from './loading/after-load.ts'
 import { Hydration, identityOf, type Loaded, setRelation } from './loading/hydration.ts'
@@ -101,13 +102,6 @@ async function loadHalving(
 export function isFaultOfData(error: unknown): boolean {
   if (!isRedstreamError(error) || error.code !== 'DATABASE') return true
   return sqlStateOf(error)?.startsWith('22') === true
-}
-
-/** What the database said in an error DATABASE, as the five characters of SQLSTATE; undefined when it did not answer. */
-export function sqlStateOf(error: RedstreamError): string | undefined {
-  const cause = error.cause as { driverError?: { code?: unknown; sqlState?: unknown } } | undefined
-  const state = cause?.driverError?.sqlState ?? cause?.driverError?.code
-  return typeof state === 'string' && /^[0-9A-Z]{5}$/.test(state) ? state : undefined
 }
 
 async function loadBatch(

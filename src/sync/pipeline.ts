@@ -1,8 +1,15 @@
 import type { Client } from '@elastic/elasticsearch'
 import type { DataSource } from 'typeorm'
 
+import { auditCapture, cleanAudits, type AuditOptions } from '../audit/audit-capture.ts'
+import type { AuditReport } from '../audit/report.ts'
+import type { AuditSite } from '../audit/scene.ts'
+import { captureModesOf } from '../capture/modes.ts'
 import { explainPaths, pathsNamed, type ExplainedPath } from '../cascade/explain.ts'
+import { watchedBy } from '../capture/watched-by.ts'
+import { cascadeSources } from '../cascade/streams.ts'
 import { resolveDefinitions } from '../definitions.ts'
+import { RedstreamError } from '../errors.ts'
 import type { Adoption } from '../indexing/adoption.ts'
 import {
   checkElasticsearch,
@@ -10,6 +17,7 @@ import {
   type ElasticsearchConnection,
 } from '../indexing/elasticsearch-connection.ts'
 import type { InitReport } from '../indexing/index-schema.ts'
+import { TriggersPart } from '../outbox/triggers/triggers-part.ts'
 import type { Reindexer } from '../reindex/reindexer.ts'
 import { Events } from '../runtime/events.ts'
 import type { Logger } from '../runtime/logger.ts'
@@ -18,6 +26,9 @@ import type { Worker, WorkerKind } from '../runtime/worker.ts'
 import { RedisConnections, type RedisConnection } from '../streams/connection.ts'
 import type { DeadLetter } from '../streams/dead-letters.ts'
 import { streamStatus, workerStatus, type StreamStatus, type WorkerStatus } from '../streams/inspect.ts'
+import type { OutboxStatus } from '../outbox/queue.ts'
+import { CaptureState } from './capture-state.ts'
+import { DatabaseParts } from './database-parts.ts'
 import { IndexAdministration, type PlanReport } from './index-administration.ts'
 import { Letters, type LetterSelection } from './letters.ts'
 import { openDatabase } from './open-database.ts'
@@ -27,6 +38,8 @@ import { checkRelations } from './relation-tree.ts'
 import { madeOnce, type GivenServices } from './services.ts'
 import type { IndexSite } from './site.ts'
 import { indexedSources, sourceOfIndex, sourcesNamed, sourcesOf, type Source } from './sources.ts'
+import { logStatus, type LogStatus } from '../wal/log-status.ts'
+import { formerLogSiteOf, logSiteOf, type LogSite } from '../wal/site.ts'
 import { WorkerFactory } from './workers.ts'
 
 /** The configuration after files, flags and environment are put together. */
@@ -43,6 +56,12 @@ export interface ResolvedConfig {
 export interface Status {
   streams: StreamStatus[]
   workers: WorkerStatus[]
+  /** Missing when there is no outbox, or when the database does not answer. */
+  outbox?: OutboxStatus
+  /** Of the log of the database, when streams are fed from it (capture "wal"). */
+  log?: LogStatus
+  /** What is wrong with the triggers that capture changes. Missing when there are to be none (setting capture). */
+  triggers?: string[]
 }
 
 /** Everything that the command line needs of the sync: it owns the connections until `close`. */
@@ -52,9 +71,13 @@ export interface Pipeline {
   /**
    * The workers of the given kinds; `streams` limits them to some streams.
    *
-   * @throws RedstreamError USAGE when there is no such stream
+   * @throws RedstreamError USAGE when there is no such stream, or only the log is to be followed and feeds none
    */
   workers(kinds: readonly WorkerKind[], streams?: readonly string[]): Worker[]
+  /** The kinds of workers that an installation with this configuration needs at this moment. */
+  kindsNeeded(): Promise<WorkerKind[]>
+  /** What captures changes in the database, beside the application. */
+  readonly database: DatabaseParts
   /** Creates what is missing: indices, aliases, consumer groups, and the list of write targets. */
   init(): Promise<InitReport>
   /** What `init` would do about the indices, and how many rows a reindex would have to copy. */
@@ -62,6 +85,8 @@ export interface Pipeline {
   /** Takes over indices that were made by hand under the names of the aliases; call `init` after it. */
   adopt(): Promise<Adoption[]>
   status(): Promise<Status>
+  /** What is wrong with the triggers that capture changes; undefined when there are to be none (setting capture). */
+  triggerProblems(): Promise<string[] | undefined>
   /**
    * What changes of other tables lead to the documents of an index, or where those of a table lead.
    *
@@ -98,6 +123,8 @@ export interface Pipeline {
    * @throws RedstreamError USAGE when there is no such index
    */
   site(name: string): IndexSite
+  /** The log of the database; undefined: no stream is fed from it. */
+  readonly log: LogSite | undefined
   /** The indices of all indexed entities, by the aliases that applications search. */
   readonly indices: readonly string[]
   /**
@@ -106,6 +133,14 @@ export interface Pipeline {
    * @throws RedstreamError USAGE when there is no such index
    */
   reindexer(name: string): Reindexer
+  /**
+   * Follows the database with a second source of changes, and tells what the first one has missed.
+   *
+   * @throws RedstreamError see {@link auditCapture}
+   */
+  audit(options: AuditOptions): Promise<AuditReport>
+  /** Removes what audits have left behind that were killed; returns what that was. */
+  cleanAudits(): Promise<string[]>
   close(): Promise<void>
 }
 
@@ -167,13 +202,18 @@ interface Parts {
 class OpenPipeline implements Pipeline {
   readonly events: Events
   readonly close: () => Promise<void>
+  readonly database: DatabaseParts
+  readonly #capture: CaptureState
   readonly #dataSource: DataSource
   readonly #settings: Settings
   readonly #connections: RedisConnections
+  readonly log: LogSite | undefined
   readonly #sources: readonly Source[]
   readonly #administration: IndexAdministration
   readonly #letters: Letters
   readonly #factory: WorkerFactory
+  readonly #auditSite: AuditSite
+  readonly #triggers: TriggersPart | undefined
 
   constructor({ config, logger, connections, client, sources, close }: Parts) {
     const { dataSource, settings } = config
@@ -183,18 +223,45 @@ class OpenPipeline implements Pipeline {
     const common = { dataSource, redis, client, settings }
     this.events = events
     this.close = close
+    this.log = logSiteOf(sources, { ...common, logger })
     this.#dataSource = dataSource
     this.#settings = settings
     this.#connections = connections
     this.#sources = sources
+    const indexes = indexedSources(sources).map(({ index }) => index)
+    const modes = captureModesOf(indexes, cascadeSources(indexes), settings.capture)
+    this.#capture = new CaptureState(dataSource, modes, settings.captureSchema, logger)
+    const { tables } = watchedBy(['trigger'], dataSource, indexes, settings.capture)
+    this.#triggers =
+      tables.length > 0 ? new TriggersPart(dataSource, settings.captureSchema, tables) : undefined
+    this.database = new DatabaseParts({
+      dataSource,
+      modes,
+      captureSchema: settings.captureSchema,
+      triggered: tables,
+      log: this.log ?? formerLogSiteOf(sources, { ...common, logger }),
+    })
     this.#administration = new IndexAdministration(common, sources)
     this.#letters = new Letters(redis, sources)
+    this.#auditSite = { dataSource, connections, settings, sources, logger }
     this.#factory = new WorkerFactory({ ...common, connections, services, sources, events, logger })
   }
 
   workers(kinds: readonly WorkerKind[], streams?: readonly string[]): Worker[] {
     const sources = sourcesNamed(this.#sources, streams)
-    return kinds.flatMap((kind) => sources.flatMap((source) => this.#factory.workers(kind, source)))
+    if (this.log === undefined && kinds.every((kind) => kind === 'follower'))
+      throw new RedstreamError(
+        'USAGE',
+        'nothing follows the log of the database: set `capture: "wal"` in the configuration, or in @Indexed of an entity',
+      )
+    const ofStreams = kinds.flatMap((kind) => this.#factory.workers(kind, sources))
+    // Who serves some streams only leaves the log, which feeds them all, to others.
+    if (this.log === undefined || !kinds.includes('follower') || streams?.length) return ofStreams
+    return [...ofStreams, this.#factory.follower(this.log)]
+  }
+
+  kindsNeeded(): Promise<WorkerKind[]> {
+    return this.#capture.kindsNeeded()
   }
 
   init(): Promise<InitReport> {
@@ -211,10 +278,24 @@ class OpenPipeline implements Pipeline {
 
   async status(): Promise<Status> {
     const redis = this.#connections.commands
+    const [outbox, streams, workers, log, triggers] = await Promise.all([
+      this.#capture.outbox(),
+      Promise.all(this.#sources.map(({ partitions }) => streamStatus(redis, partitions))),
+      workerStatus(redis, this.#settings.namespace),
+      this.log === undefined ? undefined : logStatus(this.log),
+      this.triggerProblems(),
+    ])
     return {
-      streams: await Promise.all(this.#sources.map(({ partitions }) => streamStatus(redis, partitions))),
-      workers: await workerStatus(redis, this.#settings.namespace),
+      streams,
+      workers,
+      ...(outbox === undefined ? {} : { outbox }),
+      ...(triggers === undefined ? {} : { triggers }),
+      ...(log === undefined ? {} : { log }),
     }
+  }
+
+  async triggerProblems(): Promise<string[] | undefined> {
+    return this.#triggers?.problems()
   }
 
   explainCascade(name: string): ExplainedPath[] {
@@ -253,5 +334,13 @@ class OpenPipeline implements Pipeline {
 
   reindexer(name: string): Reindexer {
     return this.#factory.reindexer(sourceOfIndex(this.#sources, name))
+  }
+
+  audit(options: AuditOptions): Promise<AuditReport> {
+    return auditCapture(this.#auditSite, options)
+  }
+
+  cleanAudits(): Promise<string[]> {
+    return cleanAudits(this.#auditSite)
   }
 }

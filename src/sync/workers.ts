@@ -1,5 +1,12 @@
+import { captureModes } from '../capture/modes.ts'
+import { watchedBy } from '../capture/watched-by.ts'
 import { Cascader } from '../cascade/cascader.ts'
 import { cascadeGroup } from '../cascade/streams.ts'
+import { EntryReader } from '../outbox/entry-reader.ts'
+import { TableChanges } from '../outbox/table-changes.ts'
+import { OutboxTable } from '../outbox/outbox-table.ts'
+import { OutboxQueue } from '../outbox/queue.ts'
+import { Relay } from '../outbox/relay.ts'
 import { ReindexWorker } from '../reindex/reindex-worker.ts'
 import { Reindexer } from '../reindex/reindexer.ts'
 import type { Events } from '../runtime/events.ts'
@@ -10,10 +17,12 @@ import { Consumer } from '../streams/consumer.ts'
 import { Delayer } from '../streams/delayer.ts'
 import { Isolation } from '../streams/isolation.ts'
 import { Trimmer } from '../streams/trimmer.ts'
+import { Follower } from '../wal/follower.ts'
+import type { LogSite } from '../wal/site.ts'
 import { Indexer, indexGroup } from './indexer.ts'
 import { Letters } from './letters.ts'
 import type { IndexSite } from './site.ts'
-import { cascadesTo, writersOf, type IndexedSource, type Source } from './sources.ts'
+import { cascadesTo, indexedSources, writersOf, type IndexedSource, type Source } from './sources.ts'
 
 export interface WorkerFactoryOptions extends Omit<IndexSite, 'definition' | 'partitions' | 'cascades'> {
   readonly connections: RedisConnections
@@ -41,7 +50,20 @@ export class WorkerFactory {
     this.#options = options
   }
 
-  workers(kind: WorkerKind, source: Source): Worker[] {
+  /** The workers of some streams; those that serve all streams are there once. */
+  workers(kind: WorkerKind, sources: readonly Source[]): Worker[] {
+    switch (kind) {
+      case 'relay':
+        return [this.#relay()]
+      case 'follower':
+        // It follows the database, which may have nothing to tell: see `follower`.
+        return []
+      default:
+        return sources.flatMap((source) => this.#ofSource(kind, source))
+    }
+  }
+
+  #ofSource(kind: Exclude<WorkerKind, 'relay' | 'follower'>, source: Source): Worker[] {
     const { settings, redis, events, logger } = this.#options
     const { partitions, groups } = source
     const { namespace, delayMs, retentionMs, trimIntervalMs: intervalMs, dropGroupAfterMs } = settings
@@ -59,6 +81,12 @@ export class WorkerFactory {
     }
   }
 
+  /** The worker that feeds streams from the log of the database. */
+  follower(site: LogSite): Worker {
+    const { redis, sources, client, events } = this.#options
+    return new Follower({ site, client, events, writers: writersOf(redis, sources, events) })
+  }
+
   /** An index and all that its documents depend on. */
   site({ index: definition, partitions }: IndexedSource): IndexSite {
     const { sources, dataSource, redis, client, settings, services, logger } = this.#options
@@ -74,6 +102,23 @@ export class WorkerFactory {
       connections,
       retryLetters: async () => letters.retry(await letters.list({})),
     })
+  }
+
+  #relay(): Worker {
+    const { dataSource, settings, sources, redis, connections, events, logger } = this.#options
+    const { namespace, relayPollMs: pollMs, captureSchema } = settings
+    const queue = new OutboxQueue(new OutboxTable(dataSource, captureSchema))
+    const indexes = indexedSources(sources).map(({ index }) => index)
+    // Of every table: what triggers wrote under a former mode is still to be read.
+    const cascade = sources.filter(({ paths }) => paths.length > 0)
+    const { tables, messages } = watchedBy(captureModes, dataSource, indexes, settings.capture, cascade)
+    const reader = new EntryReader(
+      sources.map(({ definition }) => definition),
+      new TableChanges(dataSource, tables),
+      messages,
+    )
+    const writers = writersOf(redis, sources, events)
+    return new Relay({ queue, reader, writers, connections, namespace, pollMs, events, logger })
   }
 
   #indexing(source: IndexedSource): Worker[] {

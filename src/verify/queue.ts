@@ -198,7 +198,7 @@ interface NamingEntry extends EntryAt {
 }
 
 /** The delay entries that name some of the rows. */
-async function delayedNow(
+export async function delayedNow(
   redis: RedisClient,
   partitions: readonly Partition[],
   ids: ReadonlySet<string>,

@@ -20,7 +20,7 @@ test('a group is noted as served while its consumer runs, and when it stops', as
   expect(await noted()).toBeGreaterThanOrEqual(atStart)
 })
 
-test.for(['index', 'cascade'])(
+test.for(['index', 'cascade', 'redstream-audit'])(
   'the group %s is not for others: it would take its messages away',
   async (group) => {
     app = await captured()

@@ -12,9 +12,19 @@ async function help(...args: string[]): Promise<string> {
   return text
 }
 
-it.each(['', 'run', 'consumer', 'delayer', 'trimmer', 'init', 'status', 'health', 'verify', 'why'])(
-  'redstream %s --help',
-  async (name) => {
-    expect(await help(...name.split(' ').filter(Boolean))).toMatchSnapshot()
-  },
-)
+it.each([
+  '',
+  'run',
+  'consumer',
+  'delayer',
+  'trimmer',
+  'relay',
+  'init',
+  'uninstall',
+  'status',
+  'health',
+  'verify',
+  'why',
+])('redstream %s --help', async (name) => {
+  expect(await help(...name.split(' ').filter(Boolean))).toMatchSnapshot()
+})

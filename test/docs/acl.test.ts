@@ -40,7 +40,13 @@ beforeAll(async () => {
       dataSource: app.dataSource,
       redis,
       elasticsearch: app.space.elasticsearchUrl,
-      settings: settingsFrom({ namespace: '', delay: '100ms', trimInterval: '100ms', retention: '100ms' }),
+      settings: settingsFrom({
+        namespace: '',
+        delay: '100ms',
+        trimInterval: '100ms',
+        retention: '100ms',
+        captureSchema: app.space.namespace,
+      }),
     },
     recordingLogger(workerLog),
   )
@@ -120,6 +126,20 @@ test('the rights in docs/operations.md are enough', async () => {
   expect(await reindexer.rollBack(never)).toMatchObject({ phase: 'undone' })
   following.abort()
   await followed
+
+  // An audit that reads a message.
+  const ending = new AbortController()
+  const audited = await pipeline.audit({
+    against: 'trigger',
+    forMs: 60_000,
+    graceMs: 10_000,
+    signal: ending.signal,
+    onProgress: ({ changes }) => {
+      if (changes > 0) ending.abort()
+      else void dataSource.manager.update(City, city.id, { population: 2 })
+    },
+  })
+  expect(audited.told).toBeGreaterThan(0)
   stopping.abort()
   await Promise.all(runs)
 

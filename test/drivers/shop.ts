@@ -33,6 +33,8 @@ export interface Scene {
 
 /** A shop in the database of one driver, and what Redstream says of changes in it. */
 export interface Shop {
+  /** Of its corner of the servers. */
+  readonly name: string
   readonly dataSource: DataSource
   /** Empties the tables and fills them anew. */
   fill(): Promise<Scene>
@@ -93,13 +95,15 @@ export async function openShop(driver: Driver): Promise<Shop> {
       index: async () => {
         const workers = await connect(false)
         closing.push(() => workers.destroy())
-        const settings = settingsFrom({ namespace })
+        const { capture, captureSchema } = options
+        const settings = settingsFrom({ namespace, capture, captureSchema })
         const config = { dataSource: workers, redis: redisUrl, elasticsearch: elasticsearchUrl, settings }
         const pipeline = await openPipeline(config, logger)
         closing.push(() => pipeline.close())
         await pipeline.init()
         const stopping = new AbortController()
-        const runs = pipeline.workers(['consumer']).map((worker) => worker.run(stopping.signal))
+        const kinds = capture === 'outbox' ? (['consumer', 'relay'] as const) : (['consumer'] as const)
+        const runs = pipeline.workers(kinds).map((worker) => worker.run(stopping.signal))
         closing.push(() => (stopping.abort(), Promise.all(runs)))
       },
       documents: async (stream) => {
@@ -112,6 +116,7 @@ export async function openShop(driver: Driver): Promise<Shop> {
     }
   }
   return {
+    name: space.schema,
     dataSource,
     fill: () => fill(dataSource),
     attach,

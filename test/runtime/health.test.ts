@@ -95,17 +95,18 @@ describe('redstream health', () => {
     progressMs: 600,
     ...choices,
   })
-  const all = ['consumer', 'delayer', 'trimmer'].map((kind) => worker(kind))
-  const limits = { maxLagMs: 60_000, stallAfterMs: 60_000 }
+  const kinds = ['consumer', 'delayer', 'trimmer'] as const
+  const all = kinds.map((kind) => worker(kind))
+  const limits = { maxLagMs: 60_000, stallAfterMs: 60_000, walWarnLag: 2 ** 30 }
 
   it('finds nothing wrong with a lag up to the limit, a long bulk lane, or a kind that it does not know', () => {
-    const status = { streams: [stream('cities', 60_000, 7_200_000)], workers: [...all, worker('relay')] }
-    expect(healthProblems(status, limits)).toEqual([])
+    const status = { streams: [stream('cities', 60_000, 7_200_000)], workers: [...all, worker('seer')] }
+    expect(healthProblems(status, limits, kinds)).toEqual([])
   })
 
   it('names every stream that is late', () => {
     const status = { streams: [stream('a', 0), stream('b', 60_001), stream('c', 90_000)], workers: all }
-    const problems = healthProblems(status, limits)
+    const problems = healthProblems(status, limits, kinds)
     expect(problems.map(({ problem, stream }) => [problem, stream])).toEqual([
       ['lag', 'b'],
       ['lag', 'c'],
@@ -121,7 +122,7 @@ describe('redstream health', () => {
       { group: 'idle', entries: 0, unservedMs: 90_000 },
     ]
     const status = { streams: [{ ...stream('cities', 0), unservedGroups }], workers: all }
-    expect(healthProblems(status, limits)).toEqual([
+    expect(healthProblems(status, limits, kinds)).toEqual([
       {
         problem: 'unserved-group',
         stream: 'cities',
@@ -132,9 +133,31 @@ describe('redstream health', () => {
     ])
   })
 
+  it('names an outbox that is late, and rows in it that nobody can read', () => {
+    const status = {
+      streams: [],
+      workers: [...all, worker('relay')],
+      outbox: { length: 2, oldestMs: 60_001, setAside: 3 },
+    }
+    expect(healthProblems(status, limits, [...kinds, 'relay'])).toMatchObject([
+      { problem: 'outbox-lag', message: expect.stringMatching(/^the outbox is 1 m 0 s behind/) },
+      { problem: 'outbox-set-aside', message: expect.stringMatching(/^3 rows of the outbox cannot be read/) },
+    ])
+    const fine = { ...status, outbox: { length: 2, oldestMs: 60_000, setAside: 0 } }
+    expect(healthProblems(fine, limits, [...kinds, 'relay'])).toEqual([])
+  })
+
+  it('a relay is missed only when one is needed', () => {
+    const status = { streams: [], workers: all }
+    expect(healthProblems(status, limits, kinds)).toEqual([])
+    expect(healthProblems(status, limits, [...kinds, 'relay'])).toMatchObject([
+      { problem: 'no-worker', kind: 'relay' },
+    ])
+  })
+
   it('names every kind of which none is alive', () => {
     const workers = [worker('consumer', { seenMs: 10_001 }), worker('trimmer')]
-    expect(healthProblems({ streams: [], workers }, limits)).toMatchObject([
+    expect(healthProblems({ streams: [], workers }, limits, kinds)).toMatchObject([
       {
         problem: 'no-worker',
         kind: 'consumer',
@@ -147,8 +170,8 @@ describe('redstream health', () => {
   it('a worker that beats and gets nothing done counts only when there is no other', () => {
     const hanging = worker('delayer', { pid: 8, progressMs: 61_000 })
     const one = all.filter(({ kind }) => kind !== 'delayer')
-    expect(healthProblems({ streams: [], workers: [...all, hanging] }, limits)).toEqual([])
-    expect(healthProblems({ streams: [], workers: [...one, hanging] }, limits)).toEqual([
+    expect(healthProblems({ streams: [], workers: [...all, hanging] }, limits, kinds)).toEqual([])
+    expect(healthProblems({ streams: [], workers: [...one, hanging] }, limits, kinds)).toEqual([
       {
         problem: 'no-progress',
         kind: 'delayer',

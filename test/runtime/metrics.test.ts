@@ -3,10 +3,13 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { Events } from '../../src/runtime/events.ts'
 import { metrics as table, type MetricRow } from '../../src/runtime/metrics-table.ts'
 import { Metrics } from '../../src/runtime/metrics.ts'
+import type { WorkerKind } from '../../src/runtime/worker.ts'
 import type { Status } from '../../src/sync/pipeline.ts'
 import { recordingLogger } from '../support/captured.ts'
 
 const rows: MetricRow[] = Object.values(table)
+
+const usual: readonly WorkerKind[] = ['consumer', 'delayer', 'trimmer']
 
 let events: Events
 let metrics: Metrics
@@ -16,8 +19,10 @@ beforeEach(() => {
   metrics = new Metrics(events, ['cities'])
 })
 
-async function lines(status?: Status): Promise<string[]> {
-  return (await metrics.scrape(status)).split('\n').filter((line) => line !== '' && !line.startsWith('#'))
+async function lines(status?: Status, kinds = usual): Promise<string[]> {
+  return (await metrics.scrape(status, kinds))
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'))
 }
 
 describe('the table', () => {

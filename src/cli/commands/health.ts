@@ -31,7 +31,8 @@ async function health(options: HealthOptions): Promise<number> {
   const { withPipeline } = await import('../context.ts')
   const problems = await withPipeline(
     options,
-    async (pipeline, _, settings) => healthProblems(await pipeline.status(), settings),
+    async (pipeline, _, settings) =>
+      healthProblems(await pipeline.status(), settings, await pipeline.kindsNeeded()),
     { elasticsearch: false },
   )
   process.stdout.write(options.json ? toJson(problems) : toText(problems))

@@ -1,11 +1,13 @@
 import { Option as Flag, type Command } from 'commander'
 
+import type { DatabaseStep } from '../../capture/database-objects.ts'
 import type { Adoption } from '../../indexing/adoption.ts'
 import type { InitReport } from '../../indexing/index-schema.ts'
 import type { PlanReport } from '../../sync/index-administration.ts'
 import type { Pipeline } from '../../sync/pipeline.ts'
 import type { CommonOptions } from '../context.ts'
 import type { Finish } from '../finish.ts'
+import { formatDone, formatSteps } from '../database-steps.ts'
 import { addSettingFlags } from '../setting-flags.ts'
 
 interface InitFlags extends CommonOptions {
@@ -14,12 +16,12 @@ interface InitFlags extends CommonOptions {
   readonly json?: boolean
 }
 
-/** `init`: creates what is missing in Elasticsearch and Redis. */
+/** `init`: creates what is missing in Elasticsearch, Redis and the database. */
 export function addInit(program: Command, finish: Finish): void {
   const command = program
     .command('init')
     .description(
-      'create indices, aliases and consumer groups; add to existing mappings what can be added, refuse what cannot',
+      'create indices, aliases, consumer groups, and what the setting capture needs in the database; add to existing mappings what can be added, refuse what cannot',
     )
     .option('--plan', 'change nothing; say what differs from the declaration, and what it takes')
     .addOption(
@@ -49,21 +51,24 @@ async function init(flags: InitFlags): Promise<number> {
 }
 
 async function plan(pipeline: Pipeline, { json }: InitFlags): Promise<number> {
+  const steps = await pipeline.database.plan()
   const report = await pipeline.plan()
-  process.stdout.write(json ? toJson(report) : formatPlan(report))
-  return report.every(({ action }) => action === 'nothing') ? 0 : 1
+  process.stdout.write(json ? toJson([...report, ...steps]) : formatPlan(report) + formatSteps(steps))
+  return [...report, ...steps].every(({ action }) => action === 'nothing') ? 0 : 1
 }
 
 async function change(pipeline: Pipeline, { adopt, json }: InitFlags): Promise<number> {
   const adoptions = adopt ? await pipeline.adopt() : []
   // Before `init`, which may refuse what was adopted: that it was adopted is true all the same.
   if (!json) process.stdout.write(formatAdoptions(adoptions))
+  const steps = await pipeline.database.apply()
+  if (!json) process.stdout.write(formatDone(steps))
   const report = await pipeline.init()
-  process.stdout.write(json ? toJson(report) : formatInit(report))
+  process.stdout.write(json ? toJson([...report, ...steps]) : formatInit(report))
   return 0
 }
 
-function toJson(report: InitReport | PlanReport): string {
+function toJson(report: readonly (InitReport[number] | PlanReport[number] | DatabaseStep)[]): string {
   return `${JSON.stringify(report, null, 2)}\n`
 }
 

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 
-import type { WorkerKind } from '../../runtime/worker.ts'
+import { workerKinds, type WorkerKind } from '../../runtime/worker.ts'
+import type { Pipeline } from '../../sync/pipeline.ts'
 import type { CommonOptions } from '../context.ts'
 import type { Finish } from '../finish.ts'
 import { collectSooner } from '../heap.ts'
@@ -15,8 +16,8 @@ interface WorkerOptions extends CommonOptions {
 const commands: readonly { name: string; kinds: readonly WorkerKind[]; does: string; example: string }[] = [
   {
     name: 'run',
-    kinds: ['consumer', 'delayer', 'trimmer'],
-    does: 'run every worker in one process',
+    kinds: workerKinds,
+    does: 'run every worker that is needed in one process',
     example: 'run --config config/redstream.ts --concurrency 8',
   },
   {
@@ -37,16 +38,28 @@ const commands: readonly { name: string; kinds: readonly WorkerKind[]; does: str
     does: 'trim the streams by what every group is done with; any number may run',
     example: 'trimmer --retention 1h --trim-interval 5s',
   },
+  {
+    name: 'relay',
+    kinds: ['relay'],
+    does: 'take what is in the outbox to the streams (capture "outbox" and "trigger"); any number may run',
+    example: 'relay --relay-poll 100ms',
+  },
+  {
+    name: 'follower',
+    kinds: ['follower'],
+    does: 'follow the log of the database (capture "wal"); one reads, any others stand by',
+    example: 'follower --wal-max-lag 20gb',
+  },
 ]
 
 /** `run`, and one command for each kind of worker. */
 export function addWorkers(program: Command, finish: Finish): void {
   for (const { name, kinds, does, example } of commands) {
-    const command = program
-      .command(name)
-      .description(does)
-      .option('--stream <name...>', 'only these streams (default: all)')
-      .action(async (_, command: Command) => finish(await work(kinds, command.optsWithGlobals())))
+    const command = program.command(name).description(does)
+    // These take what comes, of whatever stream.
+    if (name !== 'relay' && name !== 'follower')
+      command.option('--stream <name...>', 'only these streams (default: all)')
+    command.action(async (_, command: Command) => finish(await work(kinds, command.optsWithGlobals())))
     addSettingFlags(command, kinds).addHelpText(
       'after',
       `
@@ -64,7 +77,10 @@ async function work(kinds: readonly WorkerKind[], options: WorkerOptions): Promi
   const { withEndpoints } = await import('../endpoints.ts')
   collectSooner()
   return withPipeline(options, async (pipeline, logger, settings) => {
-    const workers = pipeline.workers(kinds, options.stream)
+    const workers = pipeline.workers(await wanted(kinds, pipeline), options.stream)
+    // They go on: other streams, and what was captured before, need them all the same.
+    for (const problem of (await pipeline.triggerProblems()) ?? [])
+      logger.error({ problem }, 'changes may be missed: triggers are not as they should be')
     const names = workers.map(({ kind, name }) => `${kind} ${name}`)
     const good = await untilSignalled(
       (signal) =>
@@ -78,4 +94,9 @@ async function work(kinds: readonly WorkerKind[], options: WorkerOptions): Promi
     logger.info({}, 'all workers have stopped')
     return good ? 0 : 1
   })
+}
+
+/** One kind is what somebody asks for; of all, those that this configuration needs. */
+async function wanted(kinds: readonly WorkerKind[], pipeline: Pipeline): Promise<readonly WorkerKind[]> {
+  return kinds.length === 1 ? kinds : pipeline.kindsNeeded()
 }

@@ -5,6 +5,7 @@ import { expect } from 'vitest'
 
 import { cityDatabase, documentOf, indexName, type CityRow } from '../../fixtures/process/city.ts'
 import { gateKeys } from '../../fixtures/process/gate.ts'
+import type { CaptureMode } from '../../../src/capture/modes.ts'
 import { Redstream } from '../../../src/redstream.ts'
 import { settingsFrom } from '../../../src/runtime/settings.ts'
 import { partitionsOf, type Lane, type Partition } from '../../../src/streams/keys.ts'
@@ -38,6 +39,9 @@ export class World {
   readonly client: Client
   readonly index: string
   readonly partitions: readonly Partition[]
+  readonly capture: CaptureMode
+  /** Where the database has what captures changes. */
+  readonly captureSchema: string
   readonly #programs: Program[] = []
   #gates = 0
 
@@ -46,8 +50,11 @@ export class World {
     database: ReturnType<typeof cityDatabase>,
     redstream: Redstream,
     partitions: number,
+    capture: CaptureMode,
   ) {
+    this.capture = capture
     this.space = space
+    this.captureSchema = captureSchemaOf(space)
     this.dataSource = database.dataSource
     this.City = database.City
     this.redstream = redstream
@@ -61,33 +68,39 @@ export class World {
   }
 
   /** A world with an empty table, an empty index and empty streams. */
-  static async open({ partitions = 1 } = {}): Promise<World> {
+  static async open({
+    partitions = 1,
+    capture = 'subscriber',
+  }: { partitions?: number; capture?: CaptureMode } = {}): Promise<World> {
     const space = await testSpace()
     const { namespace, databaseUrl, redisUrl } = space
     const database = cityDatabase({ databaseUrl, space: namespace, partitions })
     const { dataSource } = database
     await dataSource.initialize()
     await dataSource.synchronize()
-    const settings = settingsFrom({ namespace })
+    const captured = { namespace, capture, captureSchema: captureSchemaOf(space) }
+    const settings = settingsFrom(captured)
     const elasticsearch = space.elasticsearchUrl
     const pipeline = await openPipeline(
       { dataSource, redis: redisUrl, elasticsearch, settings },
       recordingLogger([]),
     )
+    await pipeline.database.apply()
     await pipeline.init()
     await pipeline.close()
     const redstream = await Redstream.attach(dataSource, {
       redis: redisUrl,
-      namespace,
+      ...captured,
       logger: recordingLogger([]),
     })
-    return new World(space, database, redstream, partitions)
+    return new World(space, database, redstream, partitions, capture)
   }
 
   /** Ends the processes, and removes everything. */
   async dispose(): Promise<void> {
     await Promise.all(this.#programs.map((program) => program.kill()))
     await this.redstream.close()
+    await this.dataSource.query(`DROP SCHEMA IF EXISTS ${this.captureSchema} CASCADE`)
     await this.dataSource.destroy()
     await this.space.dispose()
   }
@@ -126,6 +139,8 @@ export class World {
       ELASTICSEARCH_URL: elasticsearchUrl,
       TEST_SPACE: namespace,
       TEST_PARTITIONS: String(this.partitions.length),
+      REDSTREAM_CAPTURE: this.capture,
+      REDSTREAM_CAPTURE_SCHEMA: this.captureSchema,
       ...env,
     })
     this.#programs.push(program)
@@ -208,4 +223,8 @@ export class World {
     expect(documents).toEqual(Object.fromEntries(rows.map((row) => [String(row.id), documentOf(row)])))
     return rows.length
   }
+}
+
+function captureSchemaOf({ schema }: TestSpace): string {
+  return `${schema}_o`
 }

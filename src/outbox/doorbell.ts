@@ -1,0 +1,89 @@
+import type { EventEmitter } from 'node:events'
+
+import type { DataSource, QueryRunner } from 'typeorm'
+
+import { pause } from '../runtime/backoff.ts'
+import type { Logger } from '../runtime/logger.ts'
+import type { OutboxTable } from './outbox-table.ts'
+
+/** What is used of a connection of the package pg. */
+type Connection = Pick<EventEmitter, 'on' | 'off'>
+
+const firstPauseMs = 10
+
+/**
+ * Says when it is worth to look into the outbox again. On PostgreSQL it listens to those who write into it; elsewhere,
+ * and while that connection is away, pauses grow from 10 ms to the longest one.
+ *
+ * State: one connection of the DataSource's pool, while it listens. When it is lost, `wait` makes it anew.
+ */
+export class Doorbell {
+  readonly #dataSource: DataSource
+  readonly #channel: string | undefined
+  readonly #longestMs: number
+  readonly #logger: Logger
+  #listening: { readonly queryRunner: QueryRunner; readonly stop: () => void } | undefined
+  #wake = new AbortController()
+  #pauseMs = firstPauseMs
+
+  /** @param longestMs - longest pause between two looks */
+  constructor(table: OutboxTable, longestMs: number, logger: Logger) {
+    this.#dataSource = table.dataSource
+    this.#channel = table.dialect === 'postgres' ? table.channel : undefined
+    this.#longestMs = longestMs
+    this.#logger = logger
+  }
+
+  /** Call it before a look: who rings after it, wakes the wait that follows. */
+  async ready(foundSome: boolean): Promise<void> {
+    this.#wake = new AbortController()
+    this.#pauseMs = foundSome ? firstPauseMs : Math.min(this.#pauseMs * 2, this.#longestMs)
+    if (this.#channel !== undefined && this.#listening === undefined) await this.#listen(this.#channel)
+  }
+
+  /** Waits until somebody has written, or for a while, or until `signal` aborts. */
+  async wait(signal: AbortSignal): Promise<void> {
+    const ms = this.#listening === undefined ? this.#pauseMs : this.#longestMs
+    await pause(ms, AbortSignal.any([signal, this.#wake.signal]))
+  }
+
+  async close(): Promise<void> {
+    const listening = this.#listening
+    this.#listening = undefined
+    if (listening === undefined) return
+    const { queryRunner, stop } = listening
+    stop()
+    if (queryRunner.isReleased) return
+    // The connection goes back to the pool, and whoever gets it next does not want to listen.
+    await queryRunner.query('UNLISTEN *').catch(() => undefined)
+    await queryRunner.release()
+  }
+
+  async #listen(channel: string): Promise<void> {
+    const queryRunner = this.#dataSource.createQueryRunner('master')
+    try {
+      const connection = (await queryRunner.connect()) as Connection
+      const rung = (notification: { channel: string }): void => {
+        if (notification.channel === channel) this.#wake.abort()
+      }
+      const lost = (): void => this.#lost(queryRunner)
+      connection.on('notification', rung).on('error', lost).on('end', lost)
+      const stop = (): void => void connection.off('notification', rung).off('error', lost).off('end', lost)
+      await queryRunner.query(`LISTEN ${this.#dataSource.driver.escape(channel)}`)
+      this.#listening = { queryRunner, stop }
+    } catch (error) {
+      await queryRunner.release().catch(() => undefined)
+      this.#logger.debug({ err: error }, 'cannot listen to who writes into the outbox; looking now and then')
+    }
+  }
+
+  #lost(queryRunner: QueryRunner): void {
+    if (this.#listening?.queryRunner !== queryRunner) return
+    this.#listening.stop()
+    this.#listening = undefined
+    this.#wake.abort()
+    this.#logger.debug({}, 'the connection that listens to the outbox is lost; making another one')
+    // TypeORM has released it by itself, unless it heard nothing.
+    if (!queryRunner.isReleased) void queryRunner.release().catch(() => undefined)
+  }
+}

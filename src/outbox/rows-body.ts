@@ -1,0 +1,61 @@
+import { z } from 'zod'
+
+import type { RowTexts } from '../capture/watched-table.ts'
+
+/**
+ * What a value in `before` or `after` begins with when its column is gone from the table: triggers outlive the columns
+ * that they tell of. FROZEN: it is in the functions of every database.
+ */
+export const missingColumn = 'redstream:this-column-is-missing:5d0c9e41'
+
+const texts = z.record(z.string(), z.array(z.string().nullable()))
+
+/** The body of an entry of the kind `rows`: values of rows that one statement changed, column by column. */
+const bodySchema = z.object({
+  op: z.enum(['insert', 'update', 'delete']),
+  key: texts,
+  /** Foreign keys that the rows had. */
+  before: texts.exactOptional(),
+  /** Foreign keys that the rows have. */
+  after: texts.exactOptional(),
+})
+
+/** A row as it was and as it is, as far as it was and is. */
+export interface RowStates {
+  readonly before?: RowTexts
+  readonly after?: RowTexts
+}
+
+/**
+ * The rows that a body tells of.
+ *
+ * @throws SyntaxError, or an error of zod, when it cannot be read; Error naming a column that the table does not have any more
+ */
+export function rowsIn(body: string): RowStates[] {
+  const { op, key, before = {}, after = {} } = bodySchema.parse(JSON.parse(body))
+  for (const [column, values] of Object.entries(key)) if (values.includes(null)) throw missing(column)
+  for (const [column, values] of [...Object.entries(before), ...Object.entries(after)])
+    if (values.some((value) => value?.startsWith(missingColumn))) throw missing(column)
+  const count = Object.values(key)[0]?.length ?? 0
+  return Array.from({ length: count }, (_, index): RowStates => {
+    const was = (): RowTexts => rowAt(index, key, before)
+    const is = (): RowTexts => rowAt(index, key, after)
+    if (op === 'insert') return { after: is() }
+    return op === 'delete' ? { before: was() } : { before: was(), after: is() }
+  })
+}
+
+function rowAt(index: number, ...columns: z.infer<typeof texts>[]): RowTexts {
+  return Object.fromEntries(
+    columns.flatMap((ofKind) =>
+      Object.entries(ofKind).map(([name, values]): [string, string | null] => [name, values[index] ?? null]),
+    ),
+  )
+}
+
+function missing(column: string): Error {
+  return new Error(
+    `the column "${column}" was missing when its triggers told of these rows: run \`redstream init\` with entities that ` +
+      'fit the table, then `redstream verify NAME --repair`, and delete this entry',
+  )
+}

@@ -1,0 +1,107 @@
+import { createHash } from 'node:crypto'
+
+import type { WatchedTable } from '../../capture/watched-table.ts'
+import type { Relation, TableFacts } from './catalog.ts'
+import { quoteName } from './sql.ts'
+import { changesBody, truncateBody, type FunctionSource } from './function-body.ts'
+
+export const triggerEvents = ['insert', 'update', 'delete', 'truncate'] as const
+
+export type TriggerEvent = (typeof triggerEvents)[number]
+
+/** A function in the schema of the outbox. */
+export interface WantedFunction {
+  readonly name: string
+  readonly body: string
+  /** What is set while it runs, as `pg_proc.proconfig` has it. */
+  readonly settings: readonly string[]
+  /** Changes with everything that the function is made of. */
+  readonly version: string
+}
+
+/** What a relation is to have. */
+export interface WantedRelation {
+  readonly relation: Relation
+  /** Functions that are made with its triggers: those that all of its family use with those of the table itself. */
+  readonly functions: readonly WantedFunction[]
+  readonly triggers: readonly {
+    readonly event: TriggerEvent
+    readonly name: string
+    readonly function: string
+  }[]
+}
+
+export interface Place {
+  /** The outbox, quoted. */
+  readonly outbox: string
+  readonly channel: string
+  readonly captureSchema: string
+}
+
+/** The functions and triggers of a watched table, its partitions and its children, the table itself first. */
+export function wantedRelations(table: WatchedTable, facts: TableFacts, place: Place): WantedRelation[] {
+  const { metadata, former, key, columns: watched } = table
+  const { captureSchema } = place
+  const path = metadata.tablePath
+  const source: FunctionSource = {
+    ...place,
+    path,
+    key: key.map(({ databaseName }) => databaseName),
+    former: former.map(({ databaseName }) => databaseName),
+    watched: [...watched],
+    columns: facts.columns,
+  }
+  const settings = settingsFor(source)
+  const name = (event: TriggerEvent): string => `redstream_${short([captureSchema, path])}_${event}`
+  const changes = functionOf(`${plain(metadata.tableName)}_${short([path])}`, changesBody(source), settings)
+  return facts.family.map((relation, index) => {
+    const quoted = `${quoteName(relation.schema)}.${quoteName(relation.name)}`
+    const truncate = functionOf(
+      `${plain(relation.name)}_${short([path, relation.schema, relation.name])}_truncate`,
+      truncateBody(source, quoted, name('truncate')),
+      settings,
+    )
+    return {
+      relation,
+      functions: index === 0 ? [changes, truncate] : [truncate],
+      triggers: triggerEvents.map((event) => ({
+        event,
+        name: name(event),
+        function: event === 'truncate' ? truncate.name : changes.name,
+      })),
+    }
+  })
+}
+
+/** What changes when a body does. */
+export function versionOf(body: string, settings: readonly string[]): string {
+  return short([body, ...settings])
+}
+
+function functionOf(name: string, body: string, settings: readonly string[]): WantedFunction {
+  return { name, body, settings, version: versionOf(body, settings) }
+}
+
+/** The texts of some types depend on what a session has set; the driver reads those of the defaults. */
+function settingsFor({ key, former, columns }: FunctionSource): string[] {
+  const path = 'search_path=pg_catalog, pg_temp'
+  return [...key, ...former].every((column) => columns.get(column)?.plainText)
+    ? [path]
+    : [
+        path,
+        'DateStyle=ISO, YMD',
+        'TimeZone=UTC',
+        'bytea_output=hex',
+        'extra_float_digits=1',
+        'IntervalStyle=postgres',
+      ]
+}
+
+/** Names are for people: what makes them unique is the hash behind it. PostgreSQL cuts names at 63 bytes. */
+function plain(name: string): string {
+  return name.replaceAll(/\W/g, '').slice(0, 40)
+}
+
+function short(parts: readonly string[]): string {
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 8)
+}
