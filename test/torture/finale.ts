@@ -19,7 +19,7 @@ export async function finale({ elasticsearchProxy }: Stage, crew: Crew, random: 
   await elasticsearchProxy.turn('calm')
   crew.of('consumer')[0]?.pause()
   await sleep(last)
-  await crew.dismiss(['writer'], (writer) => (random.chance(0.5) ? writer.kill() : writer.stop()))
+  await crew.dismiss(['writer', 'stranger'], (writer) => (random.chance(0.5) ? writer.kill() : writer.stop()))
   await sleep(plan.takeOverAfterMs * 2)
   crew.resumeAll()
 }

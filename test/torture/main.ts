@@ -1,6 +1,7 @@
 /** `npm run torture`: random writers, random kills and pauses of real processes, then the comparison. */
 import { Command, InvalidArgumentError, Option } from 'commander'
 
+import { captureModes } from '../../src/capture/modes.ts'
 import { isRedstreamError } from '../../src/errors.ts'
 import { formatDifference, formatReport, isGood } from './outcome/report.ts'
 import { runTorture, type TortureOptions } from './run-torture.ts'
@@ -28,6 +29,11 @@ const program = new Command('torture')
   )
   .option('--writers <number>', 'application processes', wholeNumber(1), 3)
   .option('--consumers <number>', 'consumer processes', wholeNumber(1), 3)
+  .addOption(
+    new Option('--capture <mode>', 'who tells which rows have changed')
+      .choices(captureModes)
+      .default('subscriber'),
+  )
   .option('--json', 'print one JSON document')
   .addOption(new Option('--sabotage <name>').choices(Object.keys(sabotages)).hideHelp())
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))

@@ -21,6 +21,11 @@ export const plan = {
   trimmers: 2,
   /** Transactions at the same time in one writer. */
   lanesPerWriter: 8,
+  /** The same in one stranger. */
+  lanesPerStranger: 3,
+  strangers: 1,
+  /** Relays, or Followers. */
+  carriers: 2,
   /** The end of the writing, see `finale.ts`: a quiet time, then one in which requests are held back, then the last writes. */
   finaleMs: { quiet: 2_000, late: 1_000, last: 2_000 },
   /** Longest wait for everything to be done, after the writing and beside the delay. */

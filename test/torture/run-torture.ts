@@ -2,7 +2,11 @@ import { rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+import type { CaptureMode } from '../../src/capture/modes.ts'
+import { captureSchemaOf } from './application/data-source.ts'
 import { indexName, streamNames } from './application/entities.ts'
+import { carrierOf, seesEverything } from './carriers.ts'
+import { disturbCarriers, pauseCarriers } from './faults/carriers.ts'
 import type { FaultContext, Tally } from './faults/context.ts'
 import { killWorkers, killWriters, pauseConsumers } from './faults/processes.ts'
 import { cutSessions, disturbElasticsearch, disturbRedis } from './faults/servers.ts'
@@ -14,12 +18,14 @@ import { waitUntilDrained } from './outcome/drained.ts'
 import { evidenceOf } from './outcome/evidence.ts'
 import { expectedDocuments } from './outcome/expected.ts'
 import { emptiness, isGood, type Report } from './outcome/report.ts'
+import { leftInDatabase, thisMoment } from './outcome/left-in-database.ts'
 import { tapStreams } from './outcome/stream-tap.ts'
 import { readWorkerLogs } from './outcome/worker-logs.ts'
 import { countWrites } from './outcome/writes.ts'
 import { plan } from './plan.ts'
 import { Crew, type Role } from './processes/crew.ts'
 import { randomOf } from './random.ts'
+import type { TcpProxy } from '../support/tcp-proxy.ts'
 import { setStage, type Stage } from './stage.ts'
 
 export interface TortureOptions {
@@ -27,10 +33,20 @@ export interface TortureOptions {
   readonly seed: number
   readonly writers: number
   readonly consumers: number
+  readonly capture: CaptureMode
   readonly sabotage?: string
 }
 
-const faults = { killWriters, killWorkers, pauseConsumers, disturbRedis, cutSessions, disturbElasticsearch }
+const faults = {
+  killWriters,
+  killWorkers,
+  pauseConsumers,
+  pauseCarriers,
+  disturbRedis,
+  cutSessions,
+  disturbCarriers,
+  disturbElasticsearch,
+}
 
 /** Tortures, waits until everything is done, and compares. */
 export async function runTorture(
@@ -38,14 +54,15 @@ export async function runTorture(
   progress: (line: string) => void,
   signal: AbortSignal,
 ): Promise<{ report: Report; wrong: Difference[] }> {
-  const stage = await setStage(options.seed, progress)
+  const stage = await setStage(options, progress)
   const crew = hireFor(stage, options)
   const endTap = tapStreams(stage.redisServer.url, stage.partitions, path.join(stage.folder, 'streams.jsonl'))
   let good = false
   try {
+    await crew.run('init', worker('init', 'application'))
     // Before a Trimmer may remove what the auditor's group has never seen.
     crew.hire('auditor', 1)
-    await Promise.all([crew.run('init', worker('init', 'application')), crew.ready(signal)])
+    await Promise.all([stage.seed(), crew.ready(signal)])
     for (const [role, count] of Object.entries(headcount(options)) as [Role, number][]) crew.hire(role, count)
     await crew.ready(signal)
     progress(`writing for ${options.seconds} s; logs and traces in ${stage.folder}`)
@@ -65,22 +82,50 @@ export async function runTorture(
   }
 }
 
-const everyone: readonly Role[] = ['writer', 'consumer', 'delayer', 'trimmer', 'auditor']
+const everyone: readonly Role[] = [
+  'writer',
+  'stranger',
+  'consumer',
+  'delayer',
+  'trimmer',
+  'relay',
+  'follower',
+  'auditor',
+]
 
-function headcount({ writers, consumers }: TortureOptions): Readonly<Partial<Record<Role, number>>> {
-  return { consumer: consumers, delayer: plan.delayers, trimmer: plan.trimmers, writer: writers }
+function headcount({ writers, consumers, capture }: TortureOptions): Readonly<Partial<Record<Role, number>>> {
+  const carrier = carrierOf[capture]
+  return {
+    consumer: consumers,
+    delayer: plan.delayers,
+    trimmer: plan.trimmers,
+    ...(carrier === undefined ? {} : { [carrier]: plan.carriers }),
+    writer: writers,
+    ...(seesEverything(capture) ? { stranger: plan.strangers } : {}),
+  }
 }
 
-function hireFor({ folder, env }: Stage, { sabotage }: TortureOptions): Crew {
+function hireFor({ folder, env, databaseProxy }: Stage, { sabotage, capture }: TortureOptions): Crew {
   return new Crew({
     folder,
-    env: sabotage === undefined ? env : { ...env, TORTURE_SABOTAGE: sabotage },
+    env: (role) => ({
+      ...env,
+      ...(sabotage === undefined ? {} : { TORTURE_SABOTAGE: sabotage }),
+      ...(role === carrierOf[capture]
+        ? { DATABASE_URL: throughProxy(env['DATABASE_URL']!, databaseProxy) }
+        : {}),
+    }),
     command: (role, number, life) => {
       if (role === 'writer') return ['test/torture/application/writer.ts', String(number), String(life)]
+      if (role === 'stranger') return ['test/torture/application/stranger.ts', String(number), String(life)]
       if (role === 'auditor') return ['test/torture/application/auditor.ts']
       return worker(role, role === 'consumer' && sabotage !== undefined ? 'sabotage' : 'application')
     },
   })
+}
+
+function throughProxy(url: string, { port }: TcpProxy): string {
+  return Object.assign(new URL(url), { hostname: '127.0.0.1', port: String(port) }).href
 }
 
 function worker(command: string, folder: 'application' | 'sabotage'): string[] {
@@ -129,12 +174,14 @@ async function conclude(
   done: Tally,
   signal: AbortSignal,
 ): Promise<{ report: Report; wrong: Difference[] }> {
-  const { redis, partitions, elasticsearchProxy, folder } = stage
+  const { redis, partitions, elasticsearchProxy, folder, database, space } = stage
   const began = performance.now()
   await elasticsearchProxy.calmDown()
-  const members = { index: options.consumers, audit: 1 }
+  const members = { index: options.consumers, cascade: options.consumers, audit: 1 }
+  const now = await thisMoment(database)
+  const leftBefore = () => leftInDatabase(database, options.capture, captureSchemaOf(space), now)
   const withinMs = plan.delayMs + plan.patienceMs
-  const left = await waitUntilDrained(redis, partitions, members, { withinMs, signal })
+  const left = await waitUntilDrained(redis, partitions, members, { leftBefore, withinMs, signal })
   const drainSeconds = Math.round((performance.now() - began) / 1_000)
   await crew.dismiss(everyone, (child) => child.stop())
   signal.throwIfAborted()

@@ -10,9 +10,11 @@ import { Pool } from 'pg'
 import { startRedis, startServices, type ServerHandle } from '../../services/services.ts'
 import { Redstream } from '../../src/redstream.ts'
 import { partitionsOf, type Partition } from '../../src/streams/keys.ts'
+import { removeCaptureObjects } from '../support/capture-objects.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
-import { openDatabase, settingsOf } from './application/data-source.ts'
-import { indexName, Product, streamNames, streams } from './application/entities.ts'
+import type { CaptureMode } from '../../src/capture/modes.ts'
+import { captureSchemaOf, openDatabase, settingsOf } from './application/data-source.ts'
+import { embeddedStreams, indexName, Product, streamNames, streams } from './application/entities.ts'
 import { plan } from './plan.ts'
 import { ElasticsearchProxy } from './proxy/elasticsearch-proxy.ts'
 import { randomOf } from './random.ts'
@@ -29,6 +31,8 @@ export interface Stage {
   readonly redisProxy: TcpProxy
   /** The processes' way to Elasticsearch. */
   readonly elasticsearchProxy: ElasticsearchProxy
+  /** The way to PostgreSQL of those who bring to Redis what the database tells. */
+  readonly databaseProxy: TcpProxy
   /** The ways that no fault disturbs. */
   readonly redis: Redis
   readonly elasticsearch: Elasticsearch
@@ -36,12 +40,17 @@ export interface Stage {
   readonly partitions: readonly Partition[]
   /** For the processes. */
   readonly env: NodeJS.ProcessEnv
+  /** Saves the rows that `bulk` needs; what captures changes is in its place by then. */
+  seed(): Promise<void>
   /** Removes everything but the folder. */
   close(): Promise<void>
 }
 
-/** Starts or finds the servers, and makes the tables with the rows that `bulk` needs. The indices are not made. */
-export async function setStage(seed: number, progress: (line: string) => void): Promise<Stage> {
+/** Starts or finds the servers, and makes the tables. The indices, and what captures changes, are not made. */
+export async function setStage(
+  { seed, capture }: { readonly seed: number; readonly capture: CaptureMode },
+  progress: (line: string) => void,
+): Promise<Stage> {
   const space = `torture${randomBytes(4).toString('hex')}`
   const folder = await mkdtemp(path.join(os.tmpdir(), 'redstream-torture-'))
   const redisServer = await startRedis({ appendOnly: true, progress })
@@ -64,6 +73,9 @@ export async function setStage(seed: number, progress: (line: string) => void): 
     const indices = streamNames.map((stream) => indexName(space, stream))
     closers.push(() => deleteIndices(elasticsearch, indices))
     closers.push(() => database.query(`DROP SCHEMA IF EXISTS ${space} CASCADE`))
+    closers.push(() => removeCaptureObjects(database, captureSchemaOf(space)))
+    const databaseProxy = await TcpProxy.to(services.databaseUrl)
+    closers.push(() => databaseProxy.close())
     const redisProxy = await TcpProxy.to(redisServer.url)
     closers.push(() => redisProxy.close())
     const elasticsearchProxy = await ElasticsearchProxy.start({
@@ -77,19 +89,21 @@ export async function setStage(seed: number, progress: (line: string) => void): 
     redis.on('error', () => undefined)
     closers.push(async () => redis.disconnect())
     await database.query(`CREATE SCHEMA ${space}`)
-    await makeTables(services.databaseUrl, redisServer.url, space)
+    await makeTables(services.databaseUrl, space)
     return {
       space,
       folder,
       redisServer,
       redisProxy,
       elasticsearchProxy,
+      databaseProxy,
       redis,
       elasticsearch,
       database,
-      partitions: streamNames.flatMap((stream) =>
-        partitionsOf(space, indexName(space, stream), streams[stream]),
-      ),
+      partitions: [
+        ...streamNames.flatMap((stream) => partitionsOf(space, indexName(space, stream), streams[stream])),
+        ...embeddedStreams(space).flatMap((stream) => partitionsOf(space, stream, 1)),
+      ],
       env: {
         PATH: process.env['PATH'],
         NO_COLOR: '1',
@@ -97,10 +111,12 @@ export async function setStage(seed: number, progress: (line: string) => void): 
         REDIS_URL: `redis://127.0.0.1:${redisProxy.port}`,
         ELASTICSEARCH_URL: elasticsearchProxy.url,
         TORTURE_SPACE: space,
+        TORTURE_CAPTURE: capture,
         TORTURE_SEED: String(seed),
         TORTURE_FOLDER: folder,
         TORTURE_BEGAN: String(Date.now()),
       },
+      seed: () => seedProducts(services.databaseUrl, redisServer.url, space, capture),
       close,
     }
   } catch (error) {
@@ -110,11 +126,24 @@ export async function setStage(seed: number, progress: (line: string) => void): 
   }
 }
 
-async function makeTables(databaseUrl: string, redis: string, space: string): Promise<void> {
+async function makeTables(databaseUrl: string, space: string): Promise<void> {
   const dataSource = await openDatabase(databaseUrl, space).initialize()
   try {
     await dataSource.synchronize()
-    const redstream = await Redstream.attach(dataSource, { redis, ...settingsOf(space) })
+  } finally {
+    await dataSource.destroy()
+  }
+}
+
+async function seedProducts(
+  databaseUrl: string,
+  redis: string,
+  space: string,
+  capture: CaptureMode,
+): Promise<void> {
+  const dataSource = await openDatabase(databaseUrl, space).initialize()
+  try {
+    const redstream = await Redstream.attach(dataSource, { redis, ...settingsOf(space, capture) })
     const products = Array.from({ length: plan.regions * plan.rowsPerRegion }, (_, i) =>
       Object.assign(new Product(), { region: i % plan.regions, name: 'seeded', stock: i }),
     )

@@ -9,7 +9,7 @@ import path from 'node:path'
 import { Redstream } from '../../../src/redstream.ts'
 import { openDatabase, settingsOf } from './data-source.ts'
 import { indexName, streamNames } from './entities.ts'
-import { fromTorture } from './environment.ts'
+import { captureFromTorture, fromTorture } from './environment.ts'
 import { Journal } from './journal.ts'
 
 const space = fromTorture('TORTURE_SPACE')
@@ -17,7 +17,7 @@ const journal = new Journal(path.join(fromTorture('TORTURE_FOLDER'), 'audit.json
 const dataSource = await openDatabase(fromTorture('DATABASE_URL'), space).initialize()
 const redstream = await Redstream.attach(dataSource, {
   redis: fromTorture('REDIS_URL'),
-  ...settingsOf(space),
+  ...settingsOf(space, captureFromTorture()),
 })
 for (const stream of streamNames) {
   await redstream.consume(indexName(space, stream), 'audit', async ({ ids }) =>

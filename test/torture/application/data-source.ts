@@ -1,5 +1,6 @@
 import { DataSource } from 'typeorm'
 
+import type { CaptureMode } from '../../../src/capture/modes.ts'
 import type { SettingsInput } from '../../../src/runtime/settings.ts'
 import { plan } from '../plan.ts'
 import { entities, indexEntities } from './entities.ts'
@@ -31,10 +32,17 @@ export function openDatabase(url: string, space: string): DataSource {
   })
 }
 
+/** Where the database has what captures changes: a schema beside that of the tables. */
+export function captureSchemaOf(space: string): string {
+  return `${space}_capture`
+}
+
 /** The settings that application and workers share. */
-export function settingsOf(space: string): SettingsInput {
+export function settingsOf(space: string, capture: CaptureMode): SettingsInput {
   return {
     namespace: space,
+    capture,
+    captureSchema: captureSchemaOf(space),
     delay: plan.delayMs,
     takeOverAfter: plan.takeOverAfterMs,
     batchSize: plan.batchSize,

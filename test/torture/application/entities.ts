@@ -64,6 +64,11 @@ export function indexName(space: string, stream: StreamName): string {
   return `${space}-${stream}`
 }
 
+/** The streams of tables that have no index, and that documents of orders embed. */
+export function embeddedStreams(space: string): string[] {
+  return ['customers', 'order_lines'].map((table) => `embedded:${space}.${table}`)
+}
+
 /** Says how the entities are indexed; `space` is the prefix of the indices. */
 export function indexEntities(space: string): void {
   Indexed<Product>({ index: indexName(space, 'products'), partitions: streams.products })(Product)
@@ -115,7 +120,7 @@ export const entities = [
     tableName: 'orders',
     columns: { id: { type: 'integer', primary: true, generated: 'increment' }, note: { type: 'text' } },
     relations: {
-      customer: { type: 'many-to-one', target: () => Customer, nullable: true },
+      customer: { type: 'many-to-one', target: () => Customer, nullable: true, onDelete: 'SET NULL' },
       lines: { type: 'one-to-many', target: () => OrderLine, inverseSide: 'order', cascade: ['insert'] },
     },
   }),

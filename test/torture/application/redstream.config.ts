@@ -1,11 +1,11 @@
 import { defineConfig } from 'redstream'
 
 import { openDatabase, settingsOf } from './data-source.ts'
-import { fromTorture } from './environment.ts'
+import { captureFromTorture, fromTorture } from './environment.ts'
 
 const space = fromTorture('TORTURE_SPACE')
 
 export default defineConfig({
   dataSource: openDatabase(fromTorture('DATABASE_URL'), space),
-  ...settingsOf(space),
+  ...settingsOf(space, captureFromTorture()),
 })

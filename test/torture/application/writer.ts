@@ -11,7 +11,7 @@ import { Redstream } from '../../../src/redstream.ts'
 import { plan } from '../plan.ts'
 import { randomOf, type Random } from '../random.ts'
 import { openDatabase, settingsOf } from './data-source.ts'
-import { fromTorture } from './environment.ts'
+import { captureFromTorture, fromTorture } from './environment.ts'
 import { Journal } from './journal.ts'
 import { reasonOf } from './reason.ts'
 import { choosePath } from './paths.ts'
@@ -30,7 +30,7 @@ const dataSource = openDatabase(fromTorture('DATABASE_URL'), space)
 await dataSource.initialize()
 const redstream = await Redstream.attach(dataSource, {
   redis: fromTorture('REDIS_URL'),
-  ...settingsOf(space),
+  ...settingsOf(space, captureFromTorture()),
 })
 process.stderr.write('the writer is running\n')
 await Promise.all(

@@ -1,7 +1,9 @@
-import type { Role } from '../processes/crew.ts'
+import type { Crew, Role } from '../processes/crew.ts'
 import { wait, type FaultContext } from './context.ts'
 
-const workers: Readonly<Record<Exclude<Role, 'writer'>, number>> = {
+const workers: Readonly<Partial<Record<Role, number>>> = {
+  relay: 4,
+  follower: 4,
   consumer: 6,
   delayer: 2,
   trimmer: 1,
@@ -12,18 +14,26 @@ const workers: Readonly<Record<Exclude<Role, 'writer'>, number>> = {
 export async function killWriters(context: FaultContext): Promise<void> {
   const { crew, random, count } = context
   while (await wait(context, 1_500, 5_000)) {
-    const writers = crew.of('writer')
+    const writers = [...crew.of('writer'), ...crew.of('stranger')]
     if (writers.length === 0) continue
     random.pick(writers).kill()
     count('writers killed')
   }
 }
 
+/** The roles that this torture has. */
+function hired(crew: Crew): Record<Role, number> {
+  return Object.fromEntries(Object.entries(workers).filter(([role]) => crew.has(role as Role))) as Record<
+    Role,
+    number
+  >
+}
+
 /** Kills workers with SIGKILL, and now and then stops one in order. */
 export async function killWorkers(context: FaultContext): Promise<void> {
   const { crew, random, count } = context
   while (await wait(context, 1_000, 4_000)) {
-    const role = random.weighted(workers)
+    const role = random.weighted(hired(crew))
     const found = crew.of(role)
     if (found.length === 0) continue
     const worker = random.pick(found)

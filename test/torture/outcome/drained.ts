@@ -11,9 +11,16 @@ export type Left = Record<string, string>
 /** The number of processes that serve each consumer group. */
 export type Members = Readonly<Record<string, number>>
 
+interface Wait {
+  /** What the streams have not been told of yet. */
+  readonly leftBefore: () => Promise<Left>
+  readonly withinMs: number
+  readonly signal: AbortSignal
+}
+
 /**
  * Waits until nothing is left in the streams: no delay message, no unread or pending entry, nothing to trim, no dead
- * letter, and no member of a group whose process is gone.
+ * letter, and no member of a group whose process is gone; nor before them, in the database.
  *
  * @returns what is left all the same after `withinMs`
  */
@@ -21,11 +28,12 @@ export async function waitUntilDrained(
   redis: Redis,
   partitions: readonly Partition[],
   members: Members,
-  { withinMs, signal }: { withinMs: number; signal: AbortSignal },
+  { leftBefore, withinMs, signal }: Wait,
 ): Promise<Left> {
   const end = performance.now() + withinMs
   for (;;) {
-    const left: Left = {}
+    // First where entries come from: one that is moved in between is seen twice rather than never.
+    const left: Left = { ...(await leftBefore()) }
     for (const partition of partitions) await look(redis, partition, members, left)
     if (Object.keys(left).length === 0 || performance.now() > end || signal.aborted) return left
     await sleep(200)
@@ -33,7 +41,6 @@ export async function waitUntilDrained(
 }
 
 async function look(redis: Redis, { keys }: Partition, members: Members, left: Left): Promise<void> {
-  // First where entries come from: one that is moved in between is seen twice rather than never.
   for (const key of [keys.delay, keys.main, keys.bulk]) {
     const length = await redis.xlen(key)
     if (length > 0) left[key] = `${length} entries`

@@ -5,6 +5,7 @@ import { emptiness, formatDifference, formatReport, isGood, type Report } from '
 const good: Report = {
   seed: 7,
   seconds: 60,
+  capture: 'subscriber',
   writers: 3,
   consumers: 3,
   writes: {
@@ -50,7 +51,7 @@ test('a torture that did next to nothing proves nothing', () => {
 test('says what it did and found', () => {
   expect(formatReport({ ...good, stale: 1, folder: '/logs', left: { 'a:delay': '2 entries' } }))
     .toMatchInlineSnapshot(`
-    "seed 7, 60 s, 3 writers, 3 consumers
+    "seed 7, 60 s, capture subscriber, 3 writers, 3 consumers
     writes         920: done 910, killed 10; the longest took 12 ms
     ways           save 900, bulk 20
     rows changed   update 1,200

@@ -1,3 +1,4 @@
+import type { CaptureMode } from '../../../src/capture/modes.ts'
 import type { Tally } from '../faults/context.ts'
 import type { Difference } from './differences.ts'
 import type { Left } from './drained.ts'
@@ -8,6 +9,7 @@ export interface Report {
   readonly seed: number
   readonly seconds: number
   readonly sabotage?: string
+  readonly capture: CaptureMode
   readonly writers: number
   readonly consumers: number
   readonly writes: Writes
@@ -48,9 +50,9 @@ export function emptiness({ rows, writes }: Pick<Report, 'rows' | 'writes'>): st
 
 /** The report for people. */
 export function formatReport(report: Report): string {
-  const { writes, seed, seconds, writers, consumers, sabotage } = report
+  const { writes, seed, seconds, capture, writers, consumers, sabotage } = report
   const lines = [
-    `seed ${seed}, ${seconds} s, ${writers} writers, ${consumers} consumers${sabotage === undefined ? '' : `, sabotage: ${sabotage}`}`,
+    `seed ${seed}, ${seconds} s, capture ${capture}, ${writers} writers, ${consumers} consumers${sabotage === undefined ? '' : `, sabotage: ${sabotage}`}`,
     `writes         ${count(total(writes.paths))}: ${list(writes.ends)}; the longest took ${writes.longestMs} ms`,
     `ways           ${list(writes.paths)}`,
     `rows changed   ${list(writes.changes)}`,

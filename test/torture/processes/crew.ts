@@ -6,12 +6,20 @@ import { Child } from './child.ts'
 import { Undertaker } from './undertaker.ts'
 
 /** The kinds of process under torture. */
-export type Role = 'writer' | 'consumer' | 'delayer' | 'trimmer' | 'auditor'
+export type Role =
+  | 'writer'
+  | 'stranger'
+  | 'consumer'
+  | 'delayer'
+  | 'trimmer'
+  | 'relay'
+  | 'follower'
+  | 'auditor'
 
 /** What the crew needs to know of each role. */
 export interface CrewOptions {
   readonly folder: string
-  readonly env: NodeJS.ProcessEnv
+  readonly env: (role?: Role) => NodeJS.ProcessEnv
   /** The command of the given life, the first is 1, of a process. */
   readonly command: (role: Role, number: number, life: number) => readonly string[]
 }
@@ -38,6 +46,11 @@ export class Crew {
       post.ended = this.#keepAlive(post, number)
       this.#posts.set(`${role} ${number}`, post)
     }
+  }
+
+  /** Whether there are, or shall be, processes of a role. */
+  has(role: Role): boolean {
+    return [...this.#posts.values()].some((post) => post.role === role && !post.dismissed)
   }
 
   /** Waits until every process is at work. */
@@ -83,7 +96,7 @@ export class Crew {
   /** Runs a command of the same kind to its end. */
   async run(name: string, command: readonly string[]): Promise<void> {
     const logFile = this.#logFile(name)
-    const child = new Child({ name, command, env: this.#options.env, logFile }, this.#undertaker)
+    const child = new Child({ name, command, env: this.#options.env(), logFile }, this.#undertaker)
     const { code, signal } = await child.exit
     if (code !== 0) throw new Error(`${name} ended with ${signal ?? code}; its output is in ${logFile}`)
   }
@@ -92,7 +105,10 @@ export class Crew {
     const { env, command } = this.#options
     const name = `${role}-${number}`
     const logFile = this.#logFile(`${name}.${life}`)
-    return new Child({ name, command: command(role, number, life), env, logFile }, this.#undertaker)
+    return new Child(
+      { name, command: command(role, number, life), env: env(role), logFile },
+      this.#undertaker,
+    )
   }
 
   async #keepAlive(post: { role: Role; dismissed: boolean; child: Child }, number: number): Promise<void> {

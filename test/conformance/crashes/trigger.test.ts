@@ -1,0 +1,4 @@
+import { crashesAreHealed } from '../crashes.ts'
+import { witnesses } from '../witness.ts'
+
+crashesAreHealed(witnesses.trigger)

@@ -1,0 +1,6 @@
+import { muchAndManyAreSeen } from './together.ts'
+import { witnesses } from './witness.ts'
+import { everyWriteIsAsDocumented } from './writes.ts'
+
+everyWriteIsAsDocumented(witnesses.subscriber)
+muchAndManyAreSeen(witnesses.subscriber)
