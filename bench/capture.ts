@@ -3,7 +3,7 @@
  * process. Each side has tables of its own with the same rows, which are vacuumed between the turns. No worker runs:
  * what relays and consumers cost besides is theirs.
  *
- * Run: node bench/capture.ts [--only subscriber,trigger] [--rounds 20]   (DATABASE_URL and REDIS_URL, or embedded servers)
+ * Run: node bench/capture.ts [--only subscriber,outbox,trigger,wal] [--rounds 20]   (DATABASE_URL and REDIS_URL, or embedded servers)
  */
 import { cpus } from 'node:os'
 
@@ -57,11 +57,25 @@ const modes: Record<string, Mode> = {
     const redstream = await Redstream.attach(dataSource, { redis: redisUrl, namespace: name })
     return () => redstream.close()
   },
+  outbox: async (dataSource, _, captureSchema) => {
+    await new OutboxPart(new OutboxTable(dataSource, captureSchema)).apply()
+    const redstream = await Redstream.attach(dataSource, { capture: 'outbox', captureSchema })
+    return async () => {
+      await redstream.close()
+      await dataSource.query(`DROP SCHEMA "${captureSchema}" CASCADE`)
+    }
+  },
   trigger: async (dataSource, _, captureSchema) => {
     await new OutboxPart(new OutboxTable(dataSource, captureSchema)).apply()
     const { tables } = watchedBy(['trigger'], dataSource, resolveDefinitions(dataSource), 'trigger')
     await new TriggersPart(dataSource, captureSchema, tables).apply()
     return () => dataSource.query(`DROP SCHEMA "${captureSchema}" CASCADE`)
+  },
+  // What the slot makes the server write and keep. Reading it costs a process of the server besides.
+  wal: async (dataSource, _, name) => {
+    await dataSource.query(`CREATE PUBLICATION "${name}" FOR TABLE cities`)
+    await dataSource.query(`SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, [name])
+    return () => dataSource.query(`SELECT pg_drop_replication_slot($1)`, [name])
   },
 }
 
@@ -109,7 +123,11 @@ const services = await startServices({ progress: (line) => void process.stderr.w
 const sides: Side[] = []
 try {
   for (const name of ['none', ...options.only.split(',')]) sides.push(await open(name))
-  const result: Record<string, unknown> = { cores: cpus().length, relay: 'not running' }
+  const result: Record<string, unknown> = {
+    cores: cpus().length,
+    relay: 'not running',
+    follower: 'not running',
+  }
   for (const [name, { rounds, write }] of Object.entries(cases))
     result[name] = await measure(Math.ceil(Number(options.rounds) * rounds), write)
   process.stdout.write(`${JSON.stringify(result, undefined, 2)}\n`)
