@@ -249,7 +249,7 @@ class OpenPipeline implements Pipeline {
 
   workers(kinds: readonly WorkerKind[], streams?: readonly string[]): Worker[] {
     const sources = sourcesNamed(this.#sources, streams)
-    if (this.log === undefined && kinds.every((kind) => kind === 'follower'))
+    if (this.log === undefined && kinds.length === 1 && kinds.includes('follower'))
       throw new RedstreamError(
         'USAGE',
         'nothing follows the log of the database: set `capture: "wal"` in the configuration, or in @Indexed of an entity',
