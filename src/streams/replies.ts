@@ -126,7 +126,7 @@ export async function readGroups(redis: RedisClient, lane: string): Promise<Grou
   )
 }
 
-/** Names of a group's members and how many entries each holds; none when the stream does not exist. */
+/** Names of a group's members and how many entries each holds; none when the stream or the group does not exist. */
 export async function readMembers(
   redis: RedisClient,
   lane: string,
@@ -161,13 +161,17 @@ async function readMemberInfos(
     .map((flat) => memberInfo.parse(fromPairs(flat)))
 }
 
-/** The reply of XINFO; an empty list when there is no such stream: nothing was ever written and no group made. */
+/**
+ * The reply of XINFO; an empty list when there is no such stream, because nothing was ever written and no group made, or
+ * when the group has been given up a moment ago.
+ */
 async function unlessMissing(redis: RedisClient, lane: string, reply: Promise<unknown>): Promise<unknown> {
   try {
     return await reply
   } catch (error) {
     // The reply is only "ERR no such key".
     if (replyCode(error) === 'ERR' && (await redis.exists(lane)) === 0) return []
+    if (replyCode(error) === 'NOGROUP') return []
     throw error
   }
 }

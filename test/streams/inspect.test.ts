@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 
 import { createGroup } from '../../src/streams/group-member.ts'
 import { inspectPartition, isDrained, streamStatus, workerStatus } from '../../src/streams/inspect.ts'
-import { readGroups } from '../../src/streams/replies.ts'
+import { readGroups, readMembers, readShortestIdleMs } from '../../src/streams/replies.ts'
 import { Trimmer } from '../../src/streams/trimmer.ts'
 import {
   beatAs,
@@ -43,6 +43,14 @@ test('a stream that does not exist is empty, and drained', async () => {
   })
   expect(await isDrained(redis, partitions)).toBe(true)
   expect(await redis.exists(...partitions.flatMap(({ keys }) => Object.values(keys)))).toBe(0)
+})
+
+test('a group that was given up since the groups were listed has no members', async () => {
+  const { redis, partition } = await open()
+  const { main } = partition.keys
+  await redis.xadd(main, '*', 'id', '1')
+  expect(await readMembers(redis, main, 'gone')).toEqual(new Map())
+  expect(await readShortestIdleMs(redis, main, 'gone')).toBeUndefined()
 })
 
 test('inspect tells the size of a stream, its newest id, and how far each group is', async () => {
