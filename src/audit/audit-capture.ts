@@ -1,4 +1,4 @@
-import { captureModesOf, type CaptureModes } from '../capture/modes.ts'
+import { captureModesOf, type CaptureModes } from '../capture/stream-modes.ts'
 import { RedstreamError } from '../errors.ts'
 import type { Source } from '../sync/sources.ts'
 import { Audit, type AuditSpan } from './audit.ts'

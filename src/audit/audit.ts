@@ -1,5 +1,5 @@
 import type { ChangeMessages } from '../capture/change-messages.ts'
-import type { CaptureModes } from '../capture/modes.ts'
+import type { CaptureModes } from '../capture/stream-modes.ts'
 import { isRedstreamError } from '../errors.ts'
 import { Backoff, pause } from '../runtime/backoff.ts'
 import type { Logger } from '../runtime/logger.ts'

@@ -1,7 +1,7 @@
 import type { DataSource } from 'typeorm'
 
 import { ChangeMessages } from '../capture/change-messages.ts'
-import type { CaptureModes } from '../capture/modes.ts'
+import type { CaptureModes } from '../capture/stream-modes.ts'
 import { watchedTables, type WatchedTable } from '../capture/watched-table.ts'
 import { CascadeCapture } from '../cascade/captured.ts'
 import type { CascadeSource } from '../cascade/streams.ts'

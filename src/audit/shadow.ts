@@ -1,6 +1,7 @@
 import type { EntityMetadata } from 'typeorm'
 
-import type { CaptureMode, CaptureModes } from '../capture/modes.ts'
+import type { CaptureMode } from '../capture/modes.ts'
+import type { CaptureModes } from '../capture/stream-modes.ts'
 import type { ChangeMessages } from '../capture/change-messages.ts'
 import type { RowChange } from '../capture/changes.ts'
 import type { SeenChange, SeenKind, Wanted } from './matcher.ts'

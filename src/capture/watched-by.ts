@@ -4,7 +4,8 @@ import { CascadeCapture } from '../cascade/captured.ts'
 import { cascadeSources, type CascadeSource } from '../cascade/streams.ts'
 import type { IndexDefinition } from '../indexed.ts'
 import { ChangeMessages } from './change-messages.ts'
-import { capturedBy, captureModesOf, type CaptureMode } from './modes.ts'
+import type { CaptureMode } from './modes.ts'
+import { capturedBy, captureModesOf } from './stream-modes.ts'
 import { watchedTables, type WatchedTable } from './watched-table.ts'
 
 /** What a witness is to watch, and what becomes of the changes that it tells of. */

@@ -1,6 +1,7 @@
 import type { DataSource } from 'typeorm'
 
-import type { CaptureMode, CaptureModes } from '../capture/modes.ts'
+import type { CaptureMode } from '../capture/modes.ts'
+import type { CaptureModes } from '../capture/stream-modes.ts'
 import { knowsOutbox, OutboxTable } from '../outbox/outbox-table.ts'
 import { OutboxQueue, type OutboxStatus } from '../outbox/queue.ts'
 import type { Logger } from '../runtime/logger.ts'

@@ -1,7 +1,8 @@
 import type { DataSource } from 'typeorm'
 
 import { alone, type DatabasePart, type DatabaseStep, type Removal } from '../capture/database-objects.ts'
-import type { CaptureMode, CaptureModes } from '../capture/modes.ts'
+import type { CaptureMode } from '../capture/modes.ts'
+import type { CaptureModes } from '../capture/stream-modes.ts'
 import type { WatchedTable } from '../capture/watched-table.ts'
 import { OutboxPart } from '../outbox/outbox-part.ts'
 import { knowsOutbox, OutboxTable } from '../outbox/outbox-table.ts'

@@ -1,7 +1,7 @@
 import type { DataSource } from 'typeorm'
 
 import { ChangeMessages } from '../capture/change-messages.ts'
-import { capturedBy, captureModesOf } from '../capture/modes.ts'
+import { capturedBy, captureModesOf } from '../capture/stream-modes.ts'
 import { watchedTables, type WatchedTable } from '../capture/watched-table.ts'
 import { CascadeCapture } from '../cascade/captured.ts'
 import { RedstreamError } from '../errors.ts'

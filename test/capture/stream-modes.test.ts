@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 
-import { captureModesOf, capturedBy } from '../../src/capture/modes.ts'
+import { captureModesOf, capturedBy } from '../../src/capture/stream-modes.ts'
 import type { CaptureMode } from '../../src/capture/modes.ts'
 import type { CascadeSource } from '../../src/cascade/streams.ts'
 import type { CascadePath } from '../../src/cascade/paths.ts'
