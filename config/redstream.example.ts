@@ -32,11 +32,15 @@ export default defineConfig({
   walWarnLag: '1gb',
 
   delay: {
-    // Age at which a delay message is re-queued. Must be longer than the longest transaction, from its first save to
-    // the end of its commit: a shorter one can lose a change. `delay: '5m'` is the short form.
+    // Age at which a delay message is re-queued, if the database cannot be asked before. Where it cannot be asked at all
+    // (see `ask`), it must be longer than the longest transaction, from its first save to the end of its commit: a shorter
+    // one can lose a change. `delay: '5m'` is the short form.
     after: '5m',
     // 'orphaned': only delay messages that no publish removed; 'always': all of them, which indexes everything twice.
     requeue: 'orphaned',
+    // 'on': the Delayer asks PostgreSQL (from 13 on) if a transaction has ended, about a second later; then no transaction
+    // is too long. 'off': only the age of the messages decides.
+    ask: 'on',
   },
 
   // How long messages stay in the main stream at least, even when every group is done with them.

@@ -24,6 +24,7 @@ import { RedisCarrier } from './redis-carrier.ts'
 import { attachStatements } from './returning/attach.ts'
 import type { StreamAccess } from './stream-access.ts'
 import { CaptureSubscriber } from './subscriber.ts'
+import { TransactionIds } from './transaction-id.ts'
 import { Uncaptured } from './uncaptured.ts'
 
 export interface CaptureParts {
@@ -49,6 +50,7 @@ export class Capture {
   readonly #parts: CaptureParts
   readonly #modes: CaptureModes
   readonly #carriers: readonly Carrier[]
+  readonly #direct: RedisCarrier
   readonly #subscriber: CaptureSubscriber
   /** What hears of TypeORM's events. */
   readonly #subscribers: EntitySubscriberInterface[]
@@ -70,6 +72,7 @@ export class Capture {
 
     const direct = new RedisCarrier({ ...settings, streams, logger })
     const boxed = this.#has('outbox') && table !== undefined ? new OutboxCarrier(table) : undefined
+    this.#direct = direct
     this.#carriers = boxed === undefined ? [direct] : [direct, boxed]
     const carrierOf = (definition: StreamDefinition): Carrier =>
       boxed !== undefined && modes.get(definition) === 'outbox' ? boxed : direct
@@ -112,6 +115,7 @@ export class Capture {
   async attach(): Promise<void> {
     if (this.#has('outbox')) await this.outbox?.table.check()
     this.#attachStatements()
+    await this.#attachTransactionIds()
     this.#parts.dataSource.subscribers.push(...this.#subscribers)
   }
 
@@ -150,6 +154,14 @@ export class Capture {
             logger,
           )
     if (this.#subscriber.statements === undefined) this.#subscribers.push(new BeforeHooks(this.#subscriber))
+  }
+
+  async #attachTransactionIds(): Promise<void> {
+    const { dataSource, settings } = this.#parts
+    const { ask, requeue } = settings
+    // With "always", what a publish leaves waits for its age.
+    if (this.needsRedis && ask === 'on' && requeue === 'orphaned')
+      this.#direct.transactionIds = await TransactionIds.of(dataSource)
   }
 
   #has(...wanted: CaptureMode[]): boolean {

@@ -6,7 +6,8 @@ import type { Lane } from '../streams/keys.ts'
 import type { Message } from '../streams/message.ts'
 import type { CarriedTransaction, Carrier } from './carrier.ts'
 import type { StreamAccess } from './stream-access.ts'
-import { mostInMainLane, TransactionCapture } from './transaction-capture.ts'
+import { mostInMainLane, TransactionCapture, type Identity } from './transaction-capture.ts'
+import type { TransactionIds } from './transaction-id.ts'
 
 export interface RedisCarrierOptions {
   readonly streams: StreamAccess
@@ -28,6 +29,8 @@ const mostUnanswered = mostInMainLane
  * them, and the Delayer re-queues them.
  */
 export class RedisCarrier implements Carrier {
+  /** What says which transaction a delay message belongs to; undefined: nobody can. */
+  transactionIds: TransactionIds | undefined
   readonly #options: RedisCarrierOptions
   readonly #publishing = new Set<Promise<void>>()
   /** Rows in {@link #publishing}. */
@@ -37,8 +40,10 @@ export class RedisCarrier implements Carrier {
     this.#options = options
   }
 
-  begin(): RedisTransaction {
-    return new RedisTransaction(this.#options.streams, this)
+  begin(queryRunner: QueryRunner): RedisTransaction {
+    const ids = this.transactionIds
+    const identity = ids && { some: ids.some, ask: () => ids.open(queryRunner) }
+    return new RedisTransaction(this.#options.streams, this, identity)
   }
 
   async beforeAutocommit(): Promise<void> {
@@ -134,8 +139,8 @@ export class RedisCarrier implements Carrier {
 export class RedisTransaction extends TransactionCapture implements CarriedTransaction {
   readonly #carrier: RedisCarrier
 
-  constructor(streams: StreamAccess, carrier: RedisCarrier) {
-    super(streams.writers)
+  constructor(streams: StreamAccess, carrier: RedisCarrier, identity: Identity | undefined) {
+    super(streams.writers, identity)
     this.#carrier = carrier
   }
 

@@ -1,7 +1,16 @@
 import type { StreamDefinition } from '../indexed.ts'
 import { mergeMessages, type Message } from '../streams/message.ts'
 import { messagesPerDelayEntry, type DelayEntry, type StreamWriter } from '../streams/stream-writer.ts'
+import type { TransactionText } from '../streams/transaction.ts'
 import { TransactionBuffer } from './transaction-buffer.ts'
+
+/** Says which transaction this is. */
+export interface Identity {
+  /** A transaction that is open: without its id, and without a question. */
+  readonly some: TransactionText
+  /** Asks the database; undefined when it cannot say. */
+  ask(): Promise<TransactionText | undefined>
+}
 
 /** The writer of each stream. */
 export type Writers = ReadonlyMap<StreamDefinition, StreamWriter>
@@ -20,6 +29,12 @@ interface ForBulkLane {
  * transaction changes beyond that goes to the bulk lane.
  */
 export const mostInMainLane = 1_000
+
+/**
+ * A transaction that commits within this time does not ask for its id. Shorter than any sensible delay by far, because
+ * the Delayer may take messages without it by their age.
+ */
+const youngMs = 1_000
 
 /**
  * Moves delay entries to the bulk lane. When the Delayer was faster, because the write took longer than the delay,
@@ -55,15 +70,25 @@ export class TransactionCapture {
   readonly #writers: Writers
   readonly #announced = new Map<StreamDefinition, Set<string>>()
   readonly #entries = new Map<StreamDefinition, DelayEntry[]>()
+  /** Entries that say all that those in {@link #entries} do, and which transaction it is. */
+  readonly #named = new Map<StreamDefinition, DelayEntry[]>()
   readonly #forBulkLane = new Map<StreamDefinition, ForBulkLane>()
   readonly #toWrite = new Map<StreamDefinition, Message[]>()
   readonly #written = new Set<StreamDefinition>()
+  readonly #identity: Identity | undefined
+  /** What delay messages say of their transaction. */
+  #transaction: TransactionText | undefined
+  /** When the first delay message left that does not say which one it is, as long as that is not made good. */
+  #anonymousAt: number | undefined
   #writes: Promise<unknown>[] = []
   #lastPage: Promise<void> | undefined
   #unanswered = 0
 
-  constructor(writers: Writers) {
+  /** @param identity - default: nobody can say which transaction this is */
+  constructor(writers: Writers, identity?: Identity) {
     this.#writers = writers
+    this.#identity = identity
+    this.#transaction = identity?.some
   }
 
   /** A change that is about to happen or has happened: its delay message is written once per row (and former keys) and transaction. */
@@ -118,8 +143,9 @@ export class TransactionCapture {
     const { entries, pages } = this.#bulkLaneOf(definition)
     pages.push(JSON.stringify(messages))
     if (this.unannounced) return
+    await this.#ask()
     const write = this.#writer(definition)
-      .delay(messages)
+      .delay(messages, this.#transaction)
       .then((written) => void entries.push(...written))
     this.#keep(write)
     // This page travels while the next one is made. A failure is told by `announced`: whether it is one, the setting
@@ -135,6 +161,8 @@ export class TransactionCapture {
       for (const message of rows.values()) this.announce(definition, message)
     }
     for (const definition of this.#toWrite.keys()) this.#flush(definition)
+    if (this.#anonymousAt !== undefined && performance.now() - this.#anonymousAt >= youngMs)
+      await this.#writeNamed()
     await Promise.all(this.#writes)
   }
 
@@ -159,13 +187,16 @@ export class TransactionCapture {
         const writer = this.#writer(definition)
         const messages = [...(changes.get(definition)?.values() ?? [])]
         const entries = this.#entries.get(definition) ?? []
+        const named = this.#named.get(definition)
         const lane = messages.length > mostInMainLane ? 'bulk' : 'main'
         // Many keys need not be sent once more, unless a later change of a row has another payload than was announced.
         // Rows that a savepoint has taken back are moved too: they are read as they are.
         const isAnnounced = !this.unannounced && !this.#toWrite.has(definition)
         const saysAll = isAnnounced && definition.options.payload === undefined
-        if (lane === 'bulk' && !keepDelayed && saysAll) return moveOrPublish(writer, entries, [messages])
-        return writer.publish(messages, lane, keepDelayed ? [] : entries)
+        if (lane === 'main' || keepDelayed || !saysAll)
+          return writer.publish(messages, lane, keepDelayed ? [] : [...entries, ...(named ?? [])])
+        if (named === undefined) return moveOrPublish(writer, entries, [messages])
+        return Promise.all([moveOrPublish(writer, named, [messages]), writer.discard(entries)])
       }),
       ...[...this.#forBulkLane].map(([definition, waiting]) => {
         const writer = this.#writer(definition)
@@ -182,10 +213,26 @@ export class TransactionCapture {
     await Promise.allSettled(this.#writes)
     const adopted = [...this.#forBulkLane].map(([definition, { entries }]) => [definition, entries] as const)
     await Promise.all(
-      [...this.#entries, ...adopted].map(([definition, entries]) =>
+      [...this.#entries, ...this.#named, ...adopted].map(([definition, entries]) =>
         this.#writer(definition).discard(entries),
       ),
     )
+  }
+
+  /** Writes every delay message once more, with the id of the transaction. */
+  async #writeNamed(): Promise<void> {
+    this.#anonymousAt = undefined
+    await this.#ask()
+    if (this.#transaction === this.#identity?.some) return
+    for (const [definition, rows] of this.buffer.changes()) {
+      this.#named.set(definition, [])
+      this.#write(definition, [...rows.values()])
+    }
+  }
+
+  async #ask(): Promise<void> {
+    if (this.#transaction === this.#identity?.some)
+      this.#transaction = (await this.#identity?.ask()) ?? this.#transaction
   }
 
   #flush(definition: StreamDefinition): void {
@@ -193,13 +240,17 @@ export class TransactionCapture {
     if (messages === undefined) return
     this.#toWrite.delete(definition)
     this.#written.add(definition)
+    if (this.#identity !== undefined && this.#transaction === this.#identity.some)
+      this.#anonymousAt ??= performance.now()
+    this.#write(definition, messages)
+  }
+
+  #write(definition: StreamDefinition, messages: readonly Message[]): void {
+    const entries = this.#named.get(definition) ?? this.#entries.get(definition) ?? []
+    if (!this.#named.has(definition)) this.#entries.set(definition, entries)
     const write = this.#writer(definition)
-      .delay(messages)
-      .then((written) => {
-        const entries = this.#entries.get(definition) ?? []
-        this.#entries.set(definition, entries)
-        entries.push(...written)
-      })
+      .delay(messages, this.#transaction)
+      .then((written) => void entries.push(...written))
     this.#keep(write)
   }
 

@@ -24,14 +24,19 @@ export interface SettingsInput {
   /** With capture `'wal'`, how much of it before there are warnings, in bytes or as text. Default: `'1gb'`. */
   walWarnLag?: string | number | undefined
   /**
-   * Age at which a delay message is re-queued, in ms or as `'5m'`. Must be longer than the longest transaction.
-   * Default: `'5m'`. With `requeue: 'always'` every delay message is re-queued, as the gem does, so that everything is
-   * indexed twice; default: `'orphaned'`, only those that no publish removed.
+   * Age at which a delay message is re-queued, in ms or as `'5m'`; sooner where the database can be asked. Default: `'5m'`.
+   * With `requeue: 'always'` every delay message is re-queued, as the gem does, so that everything is indexed twice;
+   * default: `'orphaned'`, only those that no publish removed. With `ask: 'on'`, the default, the Delayer asks PostgreSQL
+   * if a transaction has ended; otherwise `delay` must be longer than the longest transaction.
    */
   delay?:
     | string
     | number
-    | { after?: string | number | undefined; requeue?: 'orphaned' | 'always' | undefined }
+    | {
+        after?: string | number | undefined
+        requeue?: 'orphaned' | 'always' | undefined
+        ask?: 'on' | 'off' | undefined
+      }
     | undefined
   /** How long messages stay in the main stream at least, in ms or as `'1h'`. Default: 0. */
   retention?: string | number | undefined
@@ -101,7 +106,7 @@ const settingsSchema = z.strictObject({
   ),
   delay: z.preprocess(
     (raw) => (isRecord(raw) ? raw : { after: raw }),
-    z.strictObject({ after: values.delayMs, requeue: values.requeue }),
+    z.strictObject({ after: values.delayMs, requeue: values.requeue, ask: values.ask }),
   ),
 })
 

@@ -181,7 +181,8 @@ export const metrics = {
     name: 'redstream_delay_age_seconds',
     type: 'gauge',
     labels: ['stream'],
-    meaning: 'Age of the oldest entry in the delay stream; above the setting delay when no Delayer works.',
+    meaning:
+      'Age of the oldest entry in the delay stream; above the setting delay when no Delayer works, or a transaction does not end.',
   },
   deadLetters: {
     name: 'redstream_dead_letters',

@@ -159,9 +159,9 @@ export const options = {
     max: 30 * day,
     usedBy: ['delayer'],
     meaning:
-      'Age at which a delay message is re-queued, which heals what a process left behind that died between commit and publish.',
+      'Age at which a delay message is re-queued, which heals what a process left behind that died between commit and publish; sooner where the database can be asked (`delay.ask`).',
     danger:
-      'Must be longer than the longest transaction, from its first save to the end of its commit: a shorter one can lose a change.',
+      'Where it cannot, must be longer than the longest transaction, from its first save to the end of its commit; where it can, than the commit itself: a shorter one can lose a change.',
   },
   requeue: {
     key: 'delay.requeue',
@@ -173,6 +173,18 @@ export const options = {
     meaning:
       'Which delay messages are re-queued: only those that no publish removed, or every one, as the gem redstream does.',
     danger: 'With "always" everything is indexed twice.',
+  },
+  ask: {
+    key: 'delay.ask',
+    flag: 'ask',
+    env: 'REDSTREAM_ASK',
+    kind: 'choice',
+    choices: ['on', 'off'],
+    default: 'on',
+    usedBy: ['application', 'delayer'],
+    meaning:
+      'Whether the Delayer asks the database if the transaction of a delay message has ended, about a second later (PostgreSQL from 13 on): then a crash is healed without waiting for the delay, and no transaction is too long.',
+    danger: 'With "off", on other databases and with requeue "always", only the age decides, see `delay`.',
   },
   retentionMs: {
     key: 'retention',

@@ -3,6 +3,7 @@ const needs = {
   read: 'Redis',
   requeue: 'Redis',
   take: 'the database',
+  ask: 'the database',
   trim: 'Redis',
   ticket: 'Redis',
   settle: 'Redis',

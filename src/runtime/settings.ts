@@ -23,10 +23,12 @@ export interface Settings {
   readonly walMaxLag: number
   /** With capture `wal`, bytes of log kept for the slot from which on there are warnings. Default: 1 GiB. */
   readonly walWarnLag: number
-  /** Age at which a delay message is re-queued; longer than the longest transaction. Default: 5 m. */
+  /** Age at which a delay message is re-queued, if the database cannot be asked before. Default: 5 m. */
   readonly delayMs: number
   /** `orphaned`: only what no publish removed; `always`: every delay message, as the gem does. */
   readonly requeue: 'orphaned' | 'always'
+  /** Whether the Delayer asks the database if the transaction of a delay message has ended. Default: on. */
+  readonly ask: 'on' | 'off'
   /** Messages stay in the main stream at least this long after every group is done with them. Default: 0. */
   readonly retentionMs: number
   /** Pause between two passes of the Trimmer. Default: 1 s. */

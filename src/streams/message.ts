@@ -2,10 +2,12 @@
  * The wire contract between the application and the consumers. An entry's fields are a sequence of messages: each
  * begins with the field `id`; the fields that follow, up to the next `id`, belong to it. Entries of the main and
  * bulk lanes hold one message each, so that groups acknowledge and repeat them singly; entries of the delay stream
- * hold those of one flush together, because most of them are deleted unread.
+ * hold those of one flush together, because most of them are deleted unread. These may begin with the field
+ * `transaction`, which belongs to no message (`transaction.ts`).
  */
 
 import { unknownPlace } from '../place.ts'
+import type { TransactionText } from './transaction.ts'
 
 /** A change of one row. */
 export interface Message {
@@ -31,6 +33,13 @@ export function encodeMessage({ id, payload, before, places, derived }: Message)
   for (const keys of before ?? []) fields.push('before', keys)
   for (const place of places ?? []) fields.push('place', place)
   if (derived) fields.push('derived', '1')
+  return fields
+}
+
+/** The fields of an entry of the delay stream. */
+export function encodeDelayed(messages: readonly Message[], transaction?: TransactionText): string[] {
+  const fields = transaction === undefined ? [] : ['transaction', transaction]
+  for (const message of messages) fields.push(...encodeMessage(message))
   return fields
 }
 

@@ -9,6 +9,7 @@ const numberOfKeys = {
   publish: 2,
   queue: 2,
   requeue: 2,
+  named: 1,
   ticket: 2,
   acknowledge: 2,
   settle: 2,

@@ -5,8 +5,9 @@ import { partitionOf } from '../capture/row-key.ts'
 import { RedstreamError } from '../errors.ts'
 import type { Events } from '../runtime/events.ts'
 import type { Lane, Partition } from './keys.ts'
-import { encodeMessage, type Message } from './message.ts'
+import { encodeDelayed, encodeMessage, type Message } from './message.ts'
 import { runScript, type RedisClient } from './scripts.ts'
+import type { TransactionText } from './transaction.ts'
 
 /** An entry in a delay stream, to be deleted or moved later. */
 export interface DelayEntry {
@@ -30,8 +31,8 @@ export const messagesPerDelayEntry = 500
 const mostWaiting = 100_000
 const rememberWaitingMs = 3_600_000
 
-/** What requeue.lua returns: messages and entries moved. */
-const movedSchema = z.tuple([z.number(), z.number()])
+/** What requeue.lua returns: messages and entries moved, and how far it has looked. */
+const movedSchema = z.tuple([z.number(), z.number(), z.string()])
 
 /** Writes the messages of one stream, spread over its partitions. */
 export class StreamWriter {
@@ -47,21 +48,28 @@ export class StreamWriter {
     this.#events = events
   }
 
-  /** Adds messages to the delay stream; when this resolves, Redis has them. */
-  async delay(messages: readonly Message[]): Promise<DelayEntry[]> {
+  /**
+   * Adds messages to the delay stream; when this resolves, Redis has them.
+   *
+   * @param transaction - whose commit makes the changes true, where it is known
+   */
+  async delay(messages: readonly Message[], transaction?: TransactionText): Promise<DelayEntry[]> {
     const writes: Promise<DelayEntry>[] = []
     for (const [partition, ofPartition] of this.#byPartition(messages)) {
       for (const chunk of chunks(ofPartition, messagesPerDelayEntry)) {
-        writes.push(this.#addDelayed(partition, chunk))
+        writes.push(this.#addDelayed(partition, chunk, transaction))
       }
     }
     const [entries] = await Promise.all([Promise.all(writes), this.#replicated(messages.length)])
     return entries
   }
 
-  async #addDelayed(partition: Partition, messages: readonly Message[]): Promise<DelayEntry> {
-    const fields: string[] = []
-    for (const message of messages) fields.push(...encodeMessage(message))
+  async #addDelayed(
+    partition: Partition,
+    messages: readonly Message[],
+    transaction: TransactionText | undefined,
+  ): Promise<DelayEntry> {
+    const fields = encodeDelayed(messages, transaction)
     const id = await this.#redis.xadd(partition.keys.delay, '*', ...fields)
     if (id === null) throw new TypeError('XADD gave no id')
     return { partition, id }

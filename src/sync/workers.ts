@@ -16,6 +16,7 @@ import type { RedisConnections } from '../streams/connection.ts'
 import { Consumer } from '../streams/consumer.ts'
 import { Delayer } from '../streams/delayer.ts'
 import { Isolation } from '../streams/isolation.ts'
+import type { TransactionStates } from '../streams/transaction.ts'
 import { Trimmer } from '../streams/trimmer.ts'
 import { Follower } from '../wal/follower.ts'
 import type { LogSite } from '../wal/site.ts'
@@ -23,6 +24,7 @@ import { Indexer, indexGroup } from './indexer.ts'
 import { Letters } from './letters.ts'
 import type { IndexSite } from './site.ts'
 import { cascadesTo, indexedSources, writersOf, type IndexedSource, type Source } from './sources.ts'
+import { PostgresTransactionStates } from './transaction-states.ts'
 
 export interface WorkerFactoryOptions extends Omit<IndexSite, 'definition' | 'partitions' | 'cascades'> {
   readonly connections: RedisConnections
@@ -75,7 +77,7 @@ export class WorkerFactory {
           ...(source.paths.length === 0 ? [] : this.#cascading(source)),
         ]
       case 'delayer':
-        return [new Delayer({ ...common, delayMs })]
+        return [new Delayer({ ...common, delayMs, transactions: this.#transactions() })]
       case 'trimmer':
         return [new Trimmer({ ...common, groups, retentionMs, intervalMs, dropGroupAfterMs })]
     }
@@ -119,6 +121,11 @@ export class WorkerFactory {
     )
     const writers = writersOf(redis, sources, events)
     return new Relay({ queue, reader, writers, connections, namespace, pollMs, events, logger })
+  }
+
+  #transactions(): TransactionStates | undefined {
+    const { settings, dataSource, logger } = this.#options
+    return settings.ask === 'on' ? PostgresTransactionStates.of(dataSource, logger) : undefined
   }
 
   #indexing(source: IndexedSource): Worker[] {

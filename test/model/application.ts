@@ -1,8 +1,16 @@
 import { TransactionBuffer } from '../../src/capture/transaction-buffer.ts'
-import { encodeMessage, type Message } from '../../src/streams/message.ts'
+import { encodeDelayed, type Message } from '../../src/streams/message.ts'
+import { transactionText, type TransactionText } from '../../src/streams/transaction.ts'
 import { xadd, xdel } from './fake-redis.ts'
 import { publish, requeueIds } from './fake-scripts.ts'
-import type { Operation, RowState, Scenario, Times, Transaction } from './scenario.ts'
+import {
+  youngMs,
+  type Operation,
+  type RowState,
+  type Scenario,
+  type Times,
+  type Transaction,
+} from './scenario.ts'
 import { fault, work, type Step } from './step.ts'
 import type { Application, World } from './world.ts'
 
@@ -55,10 +63,13 @@ function ordinarySteps(
     case 'unanswered':
       return [
         step('is told nothing, but the database commits', (next, me) => {
-          commit(next, transaction)
+          commit(next, me, transaction)
           finish(me)
         }),
-        step('is told nothing, and the database drops the transaction', (_, me) => finish(me)),
+        step('is told nothing, and the database drops the transaction', (next, me) => {
+          abort(next, me)
+          finish(me)
+        }),
       ]
     case 'committed':
       if (transaction.by === 'bulk')
@@ -138,8 +149,14 @@ function openSteps(
     steps.push(step(`writes ${operation.row} (${operation.state})`, (_, me) => void me.executed++))
   }
   if (application.toWrite.length > 0)
-    steps.push(step(`has its delay message in Redis`, (next, me) => flush(next, me)))
-  if (operation === undefined && application.toWrite.length === 0)
+    steps.push(step(`has its delay message in Redis`, (next, me) => flush(next, me, scenario, transaction)))
+  if (
+    operation === undefined &&
+    application.toWrite.length === 0 &&
+    mustBeNamed(world, application, scenario, transaction)
+  )
+    steps.push(step('names its transaction', (next, me) => name(next, me, transaction)))
+  else if (operation === undefined && application.toWrite.length === 0)
     steps.push(
       transaction.ends === 'commit'
         ? step('commits', (next, me) => end(next, me, transaction))
@@ -161,9 +178,14 @@ function faults(
     phase === 'open' &&
     transaction.ends === 'commit' &&
     executed === transaction.operations.length &&
-    toWrite.length === 0
+    toWrite.length === 0 &&
+    !mustBeNamed(world, application, scenario, transaction)
   return [
-    ...fault(world, scenario, 'application-crash', `${name} dies`, (next) => finish(next.applications[i]!)),
+    ...fault(world, scenario, 'application-crash', `${name} dies`, (next) => {
+      const me = next.applications[i]!
+      if (me.phase === 'open') abort(next, me)
+      finish(me)
+    }),
     ...(mayCommit
       ? fault(world, scenario, 'commit-unanswered', `${name} sends COMMIT and gets no answer`, (next) => {
           const me = next.applications[i]!
@@ -178,13 +200,18 @@ function faults(
 }
 
 /** `bulk` notes every row before its first statement; `save` announces each row as its hooks are called. */
-function begin(world: World, me: Application, scenario: Scenario, { by, operations }: Transaction): void {
+function begin(
+  world: World,
+  me: Application,
+  scenario: Scenario,
+  { by, operations, ends }: Transaction,
+): void {
   me.phase = 'open'
   if (by === 'save' && !scenario.coarse) return
   if (scenario.rules.delayMessages === 'before-commit') {
     for (const operation of operations)
       if (operation.kind === 'write') announce(me, operations, operation.row)
-    flush(world, me)
+    flush(world, me, scenario, { by, operations, ends })
   }
   me.begun = operations.length
   if (scenario.coarse) me.executed = operations.length
@@ -197,21 +224,53 @@ function announce(me: Application, operations: readonly Operation[], row: string
   if (!known && !me.toWrite.includes(row)) me.toWrite.push(row)
 }
 
-function flush(world: World, me: Application): void {
+/** The delay messages of `bulk` are written outside of the transaction, and name none. */
+function flush(world: World, me: Application, { asks }: Scenario, { by }: Transaction): void {
   if (me.toWrite.length === 0) return
-  me.entries.push(
-    xadd(
-      world.redis,
-      'delay',
-      me.toWrite.flatMap((id) => encodeMessage({ id })),
-    ),
-  )
+  const says = asks !== 'nobody' && by === 'save'
+  delay(world, me, me.toWrite, says ? (me.isNamed ? nameOf(me) : someTransaction) : undefined)
   me.since ??= world.now
   me.toWrite = []
 }
 
+/** As `TransactionCapture` does it before the commit. */
+function mustBeNamed(
+  { now }: World,
+  { isNamed, since }: Application,
+  { asks, rules }: Scenario,
+  { by }: Transaction,
+): boolean {
+  if (asks === 'nobody' || rules.named === 'never' || by === 'bulk') return false
+  return !isNamed && since !== undefined && now - since >= youngMs
+}
+
+function name(world: World, me: Application, transaction: Transaction): void {
+  me.isNamed = true
+  const rows = messagesOf(transaction).map(({ id }) => id)
+  if (rows.length > 0) delay(world, me, rows, nameOf(me))
+}
+
+function delay(
+  { redis }: World,
+  me: Application,
+  rows: readonly string[],
+  transaction: TransactionText | undefined,
+): void {
+  const messages = rows.map((id): Message => ({ id }))
+  me.entries.push(xadd(redis, 'delay', encodeDelayed(messages, transaction)))
+}
+
+export const cluster = 'database'
+const someTransaction = transactionText(cluster, '')
+
+/** The transaction that a process is in. */
+export function nameOf({ name, transaction }: Application): TransactionText {
+  return transactionText(cluster, `${name}/${transaction + 1}`)
+}
+
 function end(world: World, me: Application, transaction: Transaction): void {
-  if (transaction.ends === 'commit') commit(world, transaction)
+  if (transaction.ends === 'commit') commit(world, me, transaction)
+  else abort(world, me)
   me.phase = transaction.ends === 'commit' ? 'committed' : 'rolled-back'
 }
 
@@ -221,11 +280,17 @@ function finish(me: Application): void {
   me.begun = 0
   me.executed = 0
   me.toWrite = []
+  me.isNamed = false
   me.entries = []
   me.since = undefined
 }
 
-function commit({ database }: World, { operations }: Transaction): void {
+function abort({ database }: World, me: Application): void {
+  database.ended[nameOf(me)] = 'aborted'
+}
+
+function commit({ database }: World, me: Application, { operations }: Transaction): void {
+  database.ended[nameOf(me)] = 'committed'
   const written = surviving(operations)
   if (written.size === 0) return
   database.commits++

@@ -28,6 +28,8 @@ export interface Repertoire {
   readonly reindex?: boolean
   /** A second group and a Trimmer, or not; default: yes, unless it is plain. */
   readonly others?: boolean
+  /** Whether the Delayer asks the database. Default: in some scenarios. */
+  readonly asks?: readonly Scenario['asks'][]
   readonly rules?: Partial<Rules>
   readonly times?: Partial<Times>
 }
@@ -46,6 +48,7 @@ export const survivable: readonly Fault[] = [
   'copier-crash',
 ]
 
+const everyWayToAsk: readonly Scenario['asks'][] = ['nobody', 'database', 'database-that-may-not-know']
 const allRows = ['a', 'b', 'c']
 const mayBeSlow = ['application 1', 'consumer 1', 'consumer 2', 'Elasticsearch', 'the copier', 'the Delayer']
 
@@ -69,6 +72,7 @@ function scenarios(repertoire: Repertoire): fc.Arbitrary<Scenario> {
       trimmer: others ? fc.boolean() : fc.constant(false),
       reindex: reindex === undefined ? fc.boolean() : fc.constant(reindex),
       seeded: fc.boolean(),
+      asks: fc.constantFrom(...(repertoire.asks ?? everyWayToAsk)),
       slow: fc.subarray(mayBeSlow, { maxLength: 2 }),
       faultBudget: fc.integer({ min: 0, max: 6 }),
     })

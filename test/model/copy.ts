@@ -6,7 +6,11 @@ import type { Application, Batch, Member, World } from './world.ts'
 export function copyOf(world: World): World {
   return {
     ...world,
-    database: { ...world.database, rows: { ...world.database.rows } },
+    database: {
+      ...world.database,
+      rows: { ...world.database.rows },
+      ended: { ...world.database.ended },
+    },
     redis: copyOfRedis(world.redis),
     indices: mapValues(world.indices, copyOfIndex),
     network: world.network.map((item) => ({ ...item })),
@@ -14,6 +18,7 @@ export function copyOf(world: World): World {
     members: world.members.map(copyOfMember),
     copier: world.copier && { ...world.copier },
     trimmer: world.trimmer && { ...world.trimmer },
+    suspects: { ...world.suspects },
     heard: { ...world.heard },
   }
 }

@@ -1,6 +1,7 @@
 import type { Lane } from '../../src/streams/keys.ts'
 import { encodeMessage, type Message } from '../../src/streams/message.ts'
 import type { StreamId } from '../../src/streams/stream-id.ts'
+import type { TransactionText } from '../../src/streams/transaction.ts'
 import { groupOf, idMs, nowMs, xadd, xdel, type FakeEntry, type FakeRedis } from './fake-redis.ts'
 
 /** What the Lua scripts of `src/streams/scripts` do, each in one step on the fake Redis. */
@@ -23,10 +24,11 @@ export function requeueDue(
   lane: Lane,
   ageMs: number,
   limit: number,
+  which: 'all' | 'unnamed' = 'all',
 ): [messages: number, entries: number] {
   let messages = 0
   let moved = 0
-  for (const entry of dueEntries(redis, ageMs)) {
+  for (const entry of dueEntries(redis, ageMs, which)) {
     if (messages >= limit) break
     messages += move(redis, lane, entry)
     moved++
@@ -51,9 +53,10 @@ export function requeueIds(
   return [messages, moved]
 }
 
-export function dueEntries(redis: FakeRedis, ageMs: number): FakeEntry[] {
+export function dueEntries(redis: FakeRedis, ageMs: number, which: 'all' | 'unnamed'): FakeEntry[] {
   const newest = nowMs(redis) - ageMs
-  return redis.streams.delay?.entries.filter(({ id }) => idMs(id) <= newest) ?? []
+  const due = redis.streams.delay?.entries.filter(({ id }) => idMs(id) <= newest) ?? []
+  return which === 'all' ? due : due.filter(({ fields }) => transactionOf(fields) === undefined)
 }
 
 /** ticket.lua: a version above the last one, the clock and `above`, with the targets of this moment. */
@@ -97,11 +100,16 @@ export function leave(redis: FakeRedis, lane: Lane, groupName: string, consumer:
   return 1
 }
 
+/** The transaction that a delay entry names. */
+export function transactionOf([name, value]: readonly string[]): TransactionText | undefined {
+  return name === 'transaction' ? (value as TransactionText) : undefined
+}
+
 /** One entry per message. What stands before the first `id` belongs to the first message, as in the script. */
 function move(redis: FakeRedis, lane: Lane, { id, fields }: FakeEntry): number {
   let messages = 0
-  let first = 0
-  for (let i = 2; i <= fields.length; i += 2) {
+  let first = transactionOf(fields) === undefined ? 0 : 2
+  for (let i = first + 2; i <= fields.length; i += 2) {
     if (i < fields.length && fields[i] !== 'id') continue
     xadd(redis, lane, fields.slice(first, i))
     messages++

@@ -1,32 +1,85 @@
 import { lanes, type Lane } from '../../src/streams/keys.ts'
 import type { StreamId } from '../../src/streams/stream-id.ts'
+import { fateOfDelayed, hasId, suspectsAfter } from '../../src/streams/transaction.ts'
 import { trimPoint, type GroupProgress } from '../../src/streams/trim-point.ts'
-import { holdsTimeSince } from './application.ts'
-import { groupsOf, idMs, isAfter, nowMs, xtrim } from './fake-redis.ts'
-import { dueEntries, requeueDue } from './fake-scripts.ts'
+import { cluster, holdsTimeSince, nameOf } from './application.ts'
+import { groupsOf, idMs, isAfter, nowMs, xdel, xtrim } from './fake-redis.ts'
+import { dueEntries, requeueDue, requeueIds, transactionOf } from './fake-scripts.ts'
 import { waitsForIdleTime } from './group-member.ts'
 import { tickMs, type Rules, type Scenario } from './scenario.ts'
 import { drift, fault, work, type Step } from './step.ts'
-import { indexGroup, type World } from './world.ts'
+import { indexGroup, type Application, type World } from './world.ts'
 
 /** The Delayer, the Trimmer, and time. */
 export function janitorSteps(world: World, scenario: Scenario): Step[] {
   return [
     ...delayerSteps(world, scenario),
+    ...askingSteps(world, scenario),
     ...trimmerSteps(world, scenario),
     ...timeSteps(world, scenario),
     ...redisFaults(world, scenario),
   ]
 }
 
-function delayerSteps(world: World, { times }: Scenario): Step[] {
-  if (dueEntries(world.redis, times.delay).length === 0) return []
+function delayerSteps(world: World, { times, asks }: Scenario): Step[] {
+  const which = asks === 'nobody' ? 'all' : 'unnamed'
+  if (dueEntries(world.redis, times.delay, which).length === 0) return []
   return [
     work(
       'the Delayer re-queues what is due',
-      (next) => void requeueDue(next.redis, 'main', times.delay, 5_000),
+      (next) => void requeueDue(next.redis, 'main', times.delay, 5_000, which),
     ),
   ]
+}
+
+/**
+ * The Delayer asks about the transaction of one entry, and does what follows. That others may come between the answer and
+ * what follows from it makes no difference: a transaction that has ended stays so, and an entry that is gone is passed
+ * over.
+ */
+function askingSteps({ redis, database, applications, suspects }: World, scenario: Scenario): Step[] {
+  const { asks, rules, times } = scenario
+  if (asks === 'nobody') return []
+  const names = applications.filter(isOpen).map(nameOf)
+  return (redis.streams.delay?.entries ?? []).flatMap(({ id, fields }) => {
+    const transaction = transactionOf(fields)
+    if (transaction === undefined) return []
+    const ageMs = nowMs(redis) - idMs(id)
+    const act = (label: string, fate: ReturnType<typeof fateOfDelayed>, make = work): Step[] => {
+      if (fate === 'leave') return []
+      const run = (next: World): void => {
+        delete next.suspects[id]
+        if (fate === 'requeue') requeueIds(next.redis, 'main', [id])
+        else xdel(next.redis, 'delay', [id])
+      }
+      return [make(`the Delayer ${label}`, run)]
+    }
+    // Another time the database knows.
+    const inVain =
+      asks === 'database-that-may-not-know'
+        ? act('is told nothing', fateOfDelayed('unknown', ageMs, times.delay), drift)
+        : []
+    if (hasId(transaction)) {
+      const truth = database.ended[transaction] ?? 'in progress'
+      const taken = truth === 'in progress' && rules.inProgress === 'taken-for-aborted' ? 'aborted' : truth
+      return [
+        ...inVain,
+        ...act(`is told: ${transaction} is ${truth}`, fateOfDelayed(taken, ageMs, times.delay)),
+      ]
+    }
+    const known = suspects[id] && new Set(suspects[id])
+    const open = { cluster, names: new Set<string>(rules.suspects === 'none' ? [] : names) }
+    const left = [...(suspectsAfter(transaction, known, open) ?? [])]
+    if (left.length === 0) return [...inVain, ...act('is told: it has ended', 'requeue')]
+    const byAge = act('re-queues what may be open', fateOfDelayed('unknown', ageMs, times.delay))
+    if (left.length === known?.size) return [...inVain, ...byAge]
+    const learn = (next: World): void => void (next.suspects[id] = left)
+    return [...inVain, ...byAge, work(`the Delayer looks: it may be ${left.join(', ')}`, learn)]
+  })
+}
+
+function isOpen({ phase }: Application): boolean {
+  return phase === 'open' || phase === 'unanswered'
 }
 
 /** As `readGroups` and `Trimmer.runOnce` do: three commands, and others may come between them. */

@@ -1,7 +1,9 @@
 import { lanes, type Lane } from '../../src/streams/keys.ts'
 import type { StreamId } from '../../src/streams/stream-id.ts'
+import { hasId } from '../../src/streams/transaction.ts'
 import { holdsTimeSince } from './application.ts'
-import { idMs, isAfter, nowMs } from './fake-redis.ts'
+import { idMs, isAfter, nowMs, type FakeEntry } from './fake-redis.ts'
+import { transactionOf } from './fake-scripts.ts'
 import type { Scenario } from './scenario.ts'
 import type { Application, Batch, Member, Phase, Row, World } from './world.ts'
 
@@ -33,7 +35,10 @@ export function keyOf(world: World, scenario: Scenario): string {
       .join(),
     world.alias,
     textOfIndices(view),
-    inAnyOrder(world.applications.map((one) => textOfApplication(view, one))),
+    // Who is suspected is somebody.
+    Object.keys(world.suspects).length > 0
+      ? world.applications.map((one) => textOfApplication(view, one)).join('|')
+      : inAnyOrder(world.applications.map((one) => textOfApplication(view, one))),
     inAnyOrder(world.members.map((one) => textOfMember(view, one))),
     ...view.lanes.map((entries) => [...entries.values()].join()),
     textOfDelay(view),
@@ -116,7 +121,7 @@ function textOfApplication({ world, scenario }: View, one: Application): string 
   const since = holdsTimeSince(one, scenario.times)
   const age = since === undefined ? -1 : Math.min(scenario.times.delay, world.now - since)
   const entries = one.entries.map((id) => delayed.findIndex((entry) => entry.id === id))
-  return `${one.transaction} ${one.phase} ${one.begun} ${one.executed} ${one.toWrite.join()} ${entries.join()} ${age} ${one.stopped}`
+  return `${one.transaction} ${one.phase} ${one.begun} ${one.executed} ${one.toWrite.join()} ${one.isNamed} ${entries.join()} ${age} ${one.stopped}`
 }
 
 function textOfMember(view: View, member: Member): string {
@@ -164,10 +169,17 @@ function textOfCopier(view: View): string {
 }
 
 /** The delay stream: what is in it, and how old it is as far as that matters. */
-function textOfDelay({ world: { redis }, scenario: { times } }: View): string {
+function textOfDelay({ world: { redis, database, suspects }, scenario: { times } }: View): string {
   const entries = redis.streams.delay?.entries ?? []
+  // Which one an open transaction is, is told with its application.
+  const text = ({ id, fields }: FakeEntry): string => {
+    const named = transactionOf(fields)
+    if (named === undefined) return fields.join(' ')
+    const state = hasId(named) ? (database.ended[named] ?? 'open') : (suspects[id]?.join() ?? 'some')
+    return `${state} ${fields.slice(2).join(' ')}`
+  }
   return entries
-    .map(({ id, fields }) => `${fields.join(' ')} ${Math.min(times.delay, nowMs(redis) - idMs(id))}`)
+    .map((entry) => `${text(entry)} ${Math.min(times.delay, nowMs(redis) - idMs(entry.id))}`)
     .join(';')
 }
 

@@ -13,6 +13,17 @@ test.each<[string, number, Repertoire]>([
   ['the targets are lost', 400, { faults: [...survivable, 'targets-lost'] }],
   ['the targets are lost during a reindex', 400, { faults: ['targets-lost', 'copier-crash'], reindex: true }],
   ['a delay that is too short, and nobody dies', 300, { faults: [], times: { delayIsLongEnough: false } }],
+  [
+    'a delay that is too short, and the Delayer asks',
+    600,
+    {
+      times: { delayIsLongEnough: false },
+      by: ['save'],
+      asks: ['database'],
+      // The commit itself must be shorter than the delay.
+      faults: survivable.filter((fault) => fault !== 'commit-unanswered'),
+    },
+  ],
   ['a reindex', 500, { reindex: true, rows: 2 }],
   ['one row', 1_000, { plain: true }],
 ])('keeps every promise: %s', (name, usual, repertoire) => {
@@ -20,7 +31,12 @@ test.each<[string, number, Repertoire]>([
 })
 
 test('a known limit: a delay that is shorter than a transaction, when the publisher dies', () => {
-  const repertoire: Repertoire = { times: { delayIsLongEnough: false }, by: ['save'], plain: true }
+  const repertoire: Repertoire = {
+    times: { delayIsLongEnough: false },
+    by: ['save'],
+    plain: true,
+    asks: ['nobody'],
+  }
   expectBroken(
     'short delay',
     search(runs(repertoire), runsFor(10_000), seed, false),

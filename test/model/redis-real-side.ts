@@ -109,7 +109,10 @@ export class RealSide {
         return this.#writer.discard(delayEntries(command.entries))
       case 'requeueDue': {
         const age = ageOf(this.#start, Date.now(), command.hours)
-        return runScript(redis, 'requeue', [keys.delay, keys[command.lane]], ['due', age, command.limit])
+        const args = ['due', age, command.limit, 'all', '']
+        const reply = (await runScript(redis, 'requeue', [keys.delay, keys[command.lane]], args)) as unknown[]
+        // Not how far it has looked, for the next call.
+        return reply.slice(0, 2)
       }
       case 'createGroup':
         return createGroup(redis, this.#partition, command.group)

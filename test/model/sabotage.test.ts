@@ -19,6 +19,7 @@ interface Sabotage {
 }
 
 const oneRow: Repertoire = { plain: true, applications: 2, transactions: 2, faults: [] }
+const asking = { asks: 'database', times: { delayIsLongEnough: false } } as const
 const falseAlarm = /taken for one that went backwards/
 const lost = /row is 1, but the index has 0/
 
@@ -91,6 +92,27 @@ const sabotages: readonly Sabotage[] = [
       }),
     problem: lost,
     repertoire: { by: ['bulk'], faults: [], times: { delayIsLongEnough: false } },
+  },
+  {
+    name: 'the Delayer suspects nobody',
+    rules: { suspects: 'none' },
+    world: (rules) => smallProtocol({ states: ['plain'], asks: 'database', ...given(rules) }),
+    problem: lost,
+    repertoire: { ...oneRow, faults: ['application-crash'], asks: ['database'] },
+  },
+  {
+    name: 'the Delayer takes open transactions for aborted ones',
+    rules: { inProgress: 'taken-for-aborted' },
+    world: (rules) => smallProtocol({ states: ['plain'], ...asking, ...given(rules) }),
+    problem: lost,
+    repertoire: { ...oneRow, faults: ['application-crash'], ...asking, asks: ['database'] },
+  },
+  {
+    name: 'an old transaction does not say which one it is',
+    rules: { named: 'never' },
+    world: (rules) => smallProtocol({ states: ['plain'], ...asking, ...given(rules) }),
+    problem: lost,
+    repertoire: { ...oneRow, faults: ['application-crash'], ...asking, asks: ['database'] },
   },
   {
     name: 'there are no delay messages',

@@ -15,6 +15,11 @@ export interface Scenario {
   readonly reindex: boolean
   /** The index holds every row at the start. */
   readonly seeded: boolean
+  /**
+   * Whether the Delayer asks the database about the transactions of delay messages: it does not, it does, or it does and
+   * the database may not know.
+   */
+  readonly asks: 'nobody' | 'database' | 'database-that-may-not-know'
   readonly faults: readonly Fault[]
   /** How many faults may happen in one run. */
   readonly faultBudget: number
@@ -90,6 +95,12 @@ export interface Rules {
   /** What a conflict is judged by is fetched in this order. */
   readonly compare: 'versions-first' | 'ticket-first'
   readonly acknowledge: 'after-answer' | 'before-answer'
+  /** Whether a transaction that is old says which one it is before it commits, where somebody asks. */
+  readonly named: 'when-old' | 'never'
+  /** What the Delayer makes of a named transaction that is in progress. */
+  readonly inProgress: 'left' | 'taken-for-aborted'
+  /** Which transactions an entry may belong to that names none: those that are open at the first look, or nobody asks. */
+  readonly suspects: 'all-that-are-open' | 'none'
   readonly publish: 'one-script' | 'delay-entries-deleted-first'
   /** What happens to delay messages when COMMIT failed: it may have happened all the same. */
   readonly failedCommit: 'delay-messages-stay' | 'delay-messages-deleted'
@@ -124,6 +135,9 @@ export const trueRules: Rules = {
   conflicts: 'judged',
   compare: 'versions-first',
   acknowledge: 'after-answer',
+  named: 'when-old',
+  inProgress: 'left',
+  suspects: 'all-that-are-open',
   publish: 'one-script',
   failedCommit: 'delay-messages-stay',
   bulk: 'moves-or-adds',
@@ -141,6 +155,9 @@ export const defaultTimes: Times = {
   ticketMaxAge: 40,
   gcDeletes: 80,
 }
+
+/** A transaction that is younger commits without naming itself. */
+export const youngMs = 10
 
 /** One step of the clock: half a delay, so that the order of two delay messages matters. */
 export const tickMs = 10

@@ -18,6 +18,7 @@ export interface Choices {
   /** How many faults may happen. Default: 1. */
   readonly budget?: number
   readonly by?: Transaction['by']
+  readonly asks?: Scenario['asks']
   readonly rules?: Partial<Rules>
   readonly times?: Partial<Times>
 }
@@ -50,7 +51,12 @@ export function smallReindex(choices: Choices = {}): Scenario {
   }
 }
 
-function small({ budget = 1, rules, times }: Choices): Omit<Scenario, 'applications' | 'reindex' | 'faults'> {
+function small({
+  budget = 1,
+  asks = 'nobody',
+  rules,
+  times,
+}: Choices): Omit<Scenario, 'applications' | 'reindex' | 'faults'> {
   return {
     rows: [row],
     consumers: 2,
@@ -59,6 +65,7 @@ function small({ budget = 1, rules, times }: Choices): Omit<Scenario, 'applicati
     watchers: 0,
     trimmer: false,
     seeded: true,
+    asks,
     coarse: true,
     slow: [],
     faultBudget: budget,

@@ -2,6 +2,7 @@ import type { Fate } from '../../src/indexing/fate.ts'
 import type { Lane } from '../../src/streams/keys.ts'
 import type { Group } from '../../src/streams/replies.ts'
 import type { StreamId } from '../../src/streams/stream-id.ts'
+import type { TransactionText } from '../../src/streams/transaction.ts'
 import { newIndex, type FakeIndex, type Write } from './fake-index.ts'
 import { createGroup, newRedis, type FakeEntry, type FakeRedis } from './fake-redis.ts'
 import { usesBulkLane, type RowState, type Scenario } from './scenario.ts'
@@ -23,6 +24,8 @@ export interface World {
   members: Member[]
   copier: Copier | undefined
   trimmer: Trimmer | undefined
+  /** What the Delayer has in mind: for entries that name no transaction, those that it may be. */
+  suspects: Record<StreamId, readonly string[]>
   /** Last commit of each row that a group other than "index" was told of. */
   heard: Record<string, number>
   /** How often a conflict was taken for a counter that went backwards. */
@@ -35,6 +38,8 @@ export interface Database {
   /** Number of commits so far. */
   commits: number
   rows: Record<string, Row>
+  /** Transactions that delay messages name, once they have ended. */
+  ended: Record<TransactionText, 'committed' | 'aborted'>
 }
 
 /** What is committed. Its document is the number of its last commit, unless it is gone. */
@@ -53,6 +58,8 @@ export interface Application {
   executed: number
   /** Rows whose delay message is not written yet. */
   toWrite: string[]
+  /** Whether its delay messages say which transaction it is. */
+  isNamed: boolean
   /** Delay entries that Redis has. */
   entries: StreamId[]
   /** When the first delay message was written. */
@@ -174,7 +181,7 @@ export function startOf(scenario: Scenario): World {
   return {
     now: 0,
     faultsLeft: scenario.faultBudget,
-    database: { commits: 0, rows },
+    database: { commits: 0, rows, ended: {} },
     redis,
     indices: { [oldIndex]: old },
     alias: oldIndex,
@@ -183,6 +190,7 @@ export function startOf(scenario: Scenario): World {
     members,
     copier: scenario.reindex ? newCopier() : undefined,
     trimmer: scenario.trimmer ? { lane: 'main', groups: undefined, before: undefined } : undefined,
+    suspects: {},
     heard: {},
     counterAlarms: 0,
     serial: 0,
@@ -201,6 +209,7 @@ function newApplication(name: string): Application {
     begun: 0,
     executed: 0,
     toWrite: [],
+    isNamed: false,
     entries: [],
     since: undefined,
     stopped: false,

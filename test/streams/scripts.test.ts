@@ -4,7 +4,7 @@ import { bury, deadLetterOf, discardLetters } from '../../src/streams/dead-lette
 import { createGroup } from '../../src/streams/group-member.ts'
 import { Heartbeat, readHeartbeats } from '../../src/streams/heartbeat.ts'
 import { workersKey } from '../../src/streams/keys.ts'
-import { encodeMessage, type Message } from '../../src/streams/message.ts'
+import { decodeMessages, encodeDelayed, encodeMessage, type Message } from '../../src/streams/message.ts'
 import { runScript, type RedisClient } from '../../src/streams/scripts.ts'
 import {
   beatAs,
@@ -105,7 +105,11 @@ test('requeue "due" moves what is old enough by the clock of Redis, and nothing 
   )
   await addDelayed(redis, delay, `${now - 6_000}-7`, { id: '4' })
   await addDelayed(redis, delay, `${now + 30_000}-0`, { id: '5' })
-  expect(await runScript(redis, 'requeue', [delay, main], ['due', 5_000, 5_000])).toEqual([4, 2])
+  expect(await runScript(redis, 'requeue', [delay, main], ['due', 5_000, 5_000, 'all', ''])).toEqual([
+    4,
+    2,
+    `${now - 6_000}-7`,
+  ])
   expect((await entriesIn(redis, main)).map(({ fields }) => fields)).toEqual([
     ['id', '1', 'payload', '{"a":1}'],
     ['id', '2'],
@@ -113,7 +117,11 @@ test('requeue "due" moves what is old enough by the clock of Redis, and nothing 
     ['id', '4'],
   ])
   expect(await idsIn(redis, delay)).toEqual(['5'])
-  expect(await runScript(redis, 'requeue', [delay, main], ['due', 5_000, 5_000])).toEqual([0, 0])
+  expect(await runScript(redis, 'requeue', [delay, main], ['due', 5_000, 5_000, 'all', ''])).toEqual([
+    0,
+    0,
+    '',
+  ])
 })
 
 test('requeue "due" takes every entry of the last due millisecond, and none with a delay longer than time itself', async () => {
@@ -122,8 +130,16 @@ test('requeue "due" takes every entry of the last due millisecond, and none with
   const now = await redisNow(redis)
   for (const sequence of [0, 1, 2])
     await addDelayed(redis, delay, `${now}-${sequence}`, { id: `${sequence}` })
-  expect(await runScript(redis, 'requeue', [delay, main], ['due', 1e15, 5_000])).toEqual([0, 0])
-  expect(await runScript(redis, 'requeue', [delay, main], ['due', 0, 5_000])).toEqual([3, 3])
+  expect(await runScript(redis, 'requeue', [delay, main], ['due', 1e15, 5_000, 'all', ''])).toEqual([
+    0,
+    0,
+    '',
+  ])
+  expect(await runScript(redis, 'requeue', [delay, main], ['due', 0, 5_000, 'all', ''])).toEqual([
+    3,
+    3,
+    `${now}-2`,
+  ])
 })
 
 test('requeue "due" stops between entries when it has moved enough messages', async () => {
@@ -133,8 +149,16 @@ test('requeue "due" stops between entries when it has moved enough messages', as
     const all = Array.from({ length: 10 }, (_, index) => ({ id: `${entry * 10 + index}` }))
     await addDelayed(redis, delay, `${entry + 1}-0`, ...all)
   }
-  expect(await runScript(redis, 'requeue', [delay, main], ['due', 0, 95])).toEqual([100, 10])
-  expect(await runScript(redis, 'requeue', [delay, main], ['due', 0, 200])).toEqual([200, 20])
+  expect(await runScript(redis, 'requeue', [delay, main], ['due', 0, 95, 'all', ''])).toEqual([
+    100,
+    10,
+    '10-0',
+  ])
+  expect(await runScript(redis, 'requeue', [delay, main], ['due', 0, 200, 'all', ''])).toEqual([
+    200,
+    20,
+    '30-0',
+  ])
   expect(await idsIn(redis, main)).toEqual(Array.from({ length: 300 }, (_, index) => `${index}`))
 })
 
@@ -145,8 +169,8 @@ test('requeue "ids" moves the named entries, however young, and passes over thos
   const second = await addDelayed(redis, delay, '*', { id: '3' })
   const third = await addDelayed(redis, delay, '*', { id: '4' })
   await redis.xdel(delay, second)
-  expect(await runScript(redis, 'requeue', [delay, bulk], ['ids', first, second, third])).toEqual([3, 2])
-  expect(await runScript(redis, 'requeue', [delay, bulk], ['ids', first, second, third])).toEqual([0, 0])
+  expect(await runScript(redis, 'requeue', [delay, bulk], ['ids', first, second, third])).toEqual([3, 2, ''])
+  expect(await runScript(redis, 'requeue', [delay, bulk], ['ids', first, second, third])).toEqual([0, 0, ''])
   expect(await idsIn(redis, bulk)).toEqual(['1', '2', '4'])
   expect(await redis.xlen(delay)).toBe(0)
 })
@@ -155,11 +179,71 @@ test('requeue keeps fields that this version does not know', async () => {
   const { redis, partition } = await open()
   const { main, delay } = partition.keys
   await redis.xadd(delay, '1-0', 'id', '1', 'trace', 'id', 'payload', 'id', 'id', '2', 'trace', 'y')
-  await runScript(redis, 'requeue', [delay, main], ['due', 0, 5_000])
+  await runScript(redis, 'requeue', [delay, main], ['due', 0, 5_000, 'all', ''])
   expect((await entriesIn(redis, main)).map(({ fields }) => fields)).toEqual([
     ['id', '1', 'trace', 'id', 'payload', 'id'],
     ['id', '2', 'trace', 'y'],
   ])
+})
+
+test('requeue takes the transaction of an entry for none of its messages', async () => {
+  const { redis, partition } = await open()
+  const { main, delay } = partition.keys
+  const fields = encodeDelayed([{ id: '1', payload: 'transaction' }, { id: '2' }], 'cluster:7')
+  expect(decodeMessages(fields)).toEqual([{ id: '1', payload: 'transaction' }, { id: '2' }])
+  await redis.xadd(delay, '1-0', ...fields)
+  await redis.xadd(delay, '2-0', ...encodeDelayed([{ id: '3' }], 'cluster:8'))
+  expect(await runScript(redis, 'requeue', [delay, main], ['due', 0, 5_000, 'all', ''])).toEqual([
+    3,
+    2,
+    '2-0',
+  ])
+  await redis.xadd(delay, '3-0', ...encodeDelayed([{ id: '4' }], 'cluster:8'))
+  expect(await runScript(redis, 'requeue', [delay, main], ['ids', '3-0'])).toEqual([1, 1, ''])
+  expect((await entriesIn(redis, main)).map((entry) => entry.fields)).toEqual([
+    ['id', '1', 'payload', 'transaction'],
+    ['id', '2'],
+    ['id', '3'],
+    ['id', '4'],
+  ])
+})
+
+test('requeue "due" can pass over entries that name a transaction, and go on where it was', async () => {
+  const { redis, partition } = await open()
+  const { main, delay } = partition.keys
+  const due = (after: string): Promise<unknown> =>
+    runScript(redis, 'requeue', [delay, main], ['due', 0, 5_000, 'unnamed', after])
+  for (let entry = 1; entry <= 75; entry++)
+    await redis.xadd(delay, `${entry}-0`, ...encodeDelayed([{ id: `${entry}` }], 'cluster:7'))
+  await addDelayed(redis, delay, '76-0', { id: '76' })
+  await redis.xadd(delay, '77-0', ...encodeDelayed([{ id: '77' }], 'cluster:7'))
+  // It does not read all of them at once.
+  expect(await due('')).toEqual([0, 0, '50-0'])
+  expect(await due('50-0')).toEqual([1, 1, '77-0'])
+  expect(await due('77-0')).toEqual([0, 0, '77-0'])
+  await addDelayed(redis, delay, '78-0', { id: '78' })
+  expect(await due('77-0')).toEqual([1, 1, '78-0'])
+  expect(await idsIn(redis, main)).toEqual(['76', '78'])
+  expect(await redis.xlen(delay)).toBe(76)
+})
+
+test('named finds the entries that name a transaction, a page at a time, and only those that are old enough', async () => {
+  const { redis, partition } = await open()
+  const { delay } = partition.keys
+  const now = await redisNow(redis)
+  const named = async (ageMs: number, after: string): Promise<unknown[]> => {
+    const [clock, ...rest] = (await runScript(redis, 'named', [delay], [ageMs, after, 2])) as unknown[]
+    expect(Number(clock)).toBeGreaterThanOrEqual(now)
+    return rest
+  }
+  expect(await named(0, '')).toEqual(['', 0])
+  await addDelayed(redis, delay, '1-0', { id: '1' })
+  await redis.xadd(delay, '2-0', ...encodeDelayed([{ id: '2' }], 'cluster:7'))
+  await redis.xadd(delay, '3-0', ...encodeDelayed([{ id: '3' }], 'cluster:8'))
+  await redis.xadd(delay, `${now + 30_000}-0`, ...encodeDelayed([{ id: '4' }], 'cluster:9'))
+  expect(await named(1_000, '')).toEqual(['2-0', 1, '2-0', 'cluster:7'])
+  expect(await named(1_000, '2-0')).toEqual(['3-0', 0, '3-0', 'cluster:8'])
+  expect(await named(1_000, '3-0')).toEqual(['3-0', 0])
 })
 
 test('requeue moves entries of the largest size that is written', async () => {
@@ -167,7 +251,11 @@ test('requeue moves entries of the largest size that is written', async () => {
   const { main, delay } = partition.keys
   const all = Array.from({ length: 500 }, (_, index) => ({ id: `${index}`, payload: 'x'.repeat(100) }))
   await addDelayed(redis, delay, '1-0', ...all)
-  expect(await runScript(redis, 'requeue', [delay, main], ['due', 0, 5_000])).toEqual([500, 1])
+  expect(await runScript(redis, 'requeue', [delay, main], ['due', 0, 5_000, 'all', ''])).toEqual([
+    500,
+    1,
+    '1-0',
+  ])
   expect(await idsIn(redis, main)).toEqual(all.map(({ id }) => id))
 })
 
