@@ -2,7 +2,7 @@
  * What it costs that delay messages carry the id of their transaction: the lower quartile of writes by TypeORM without
  * Redstream, with it and `delay.ask: 'off'`, and with 'on', in turns in one run.
  *
- * Run: node bench/asking-cost.ts [ROUNDS] [CASE]   (DATABASE_URL and REDIS_URL, or embedded servers)
+ * Run: npm run bench:asking [-- ROUNDS CASE]   (DATABASE_URL and REDIS_URL, or embedded servers)
  */
 import { randomBytes } from 'node:crypto'
 import { cpus } from 'node:os'

@@ -42,6 +42,8 @@ export class Product {
 
 /** Whose streams and indices these are: several runs may share the servers. */
 export const space = process.env['BENCH_SPACE'] ?? 'bench'
+/** Of what captures changes in the database, where it does. */
+export const captureSchema = `${space}_capture`
 
 // Plain TypeScript has no decorators: schemas, and the decorator as a function.
 Indexed<City>({

@@ -5,8 +5,9 @@
 import { writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
 
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 
+import { captureModes, type CaptureMode } from '../src/capture/modes.ts'
 import { drain } from './drain.ts'
 import { latency, rawLatency } from './latency.ts'
 import { save, update } from './save.ts'
@@ -39,15 +40,24 @@ const command = new Command('npm run bench --')
   .description('Measures drain, saves, transactions, updates and latency.')
   .option('--json <file>', 'write the figures to this file')
   .option('--rows <n>', 'cities in the table', '200000')
+  .addOption(
+    new Option('--capture <mode>', 'who tells of changes').choices(captureModes).default('subscriber'),
+  )
   .option('--rounds <n>', 'repetitions of a drain', '3')
   .option('--only <cases>', `some of ${Object.keys(cases).join(', ')}`, Object.keys(cases).join(','))
   .parse()
-const options = command.opts<{ json?: string; rows: string; rounds: string; only: string }>()
+const options = command.opts<{
+  json?: string
+  rows: string
+  rounds: string
+  only: string
+  capture: CaptureMode
+}>()
 const progress = (line: string): void => void process.stderr.write(`${line}\n`)
 
-const site = await Site.open(Number(options.rows), progress)
+const site = await Site.open(Number(options.rows), options.capture, progress)
 try {
-  const result: Record<string, unknown> = { cores: cpus().length }
+  const result: Record<string, unknown> = { cores: cpus().length, capture: options.capture }
   for (const name of options.only.split(',')) {
     const measure = cases[name]
     if (measure === undefined) throw new Error(`there is no case "${name}"; see --help`)

@@ -1,7 +1,7 @@
-import { defineConfig } from 'redstream'
+import { defineConfig, type CaptureMode } from 'redstream'
 import { DataSource } from 'typeorm'
 
-import { entities, space } from './entities.ts'
+import { captureSchema, entities, space } from './entities.ts'
 
 /** Of the worker processes that a benchmark starts. */
 export default defineConfig({
@@ -12,4 +12,6 @@ export default defineConfig({
     entities,
   }),
   namespace: space,
+  capture: process.env['BENCH_CAPTURE'] as CaptureMode,
+  captureSchema,
 })

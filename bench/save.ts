@@ -143,6 +143,7 @@ async function commandsOf(
   await seen
   monitor.disconnect()
   // What `inspect` asks.
-  for (const name of ['xlen', 'xinfo', 'xrevrange', 'xrange', 'xpending', 'time']) delete commands[name]
+  for (const name of ['xlen', 'xinfo', 'xrevrange', 'xrange', 'xpending', 'time', 'exists'])
+    delete commands[name]
   return commands
 }

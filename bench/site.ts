@@ -9,11 +9,12 @@ import { Redis } from 'ioredis'
 import { DataSource } from 'typeorm'
 
 import { startServices, type Services } from '../services/services.ts'
+import type { CaptureMode } from '../src/capture/modes.ts'
 import { Redstream } from '../src/redstream.ts'
 import { partitionsOf } from '../src/streams/keys.ts'
 import { defineScripts } from '../src/streams/scripts.ts'
 import { streamStatus, type StreamStatus } from '../src/streams/inspect.ts'
-import { entities, space } from './entities.ts'
+import { captureSchema, entities, space } from './entities.ts'
 import { fillCities, fillProducts } from './rows.ts'
 
 export interface WorkerProcess {
@@ -37,16 +38,19 @@ export class Site {
   readonly redis: Redis
   readonly elasticsearch: Client
   readonly rows: number
+  readonly #capture: CaptureMode
   readonly #workers = new Set<ChildProcess>()
 
   private constructor(
     services: Services,
+    capture: CaptureMode,
     plain: DataSource,
     captured: DataSource,
     redstream: Redstream,
     rows: number,
   ) {
     this.services = services
+    this.#capture = capture
     this.plain = plain
     this.captured = captured
     this.redstream = redstream
@@ -56,7 +60,7 @@ export class Site {
     this.elasticsearch = new Client({ node: services.elasticsearchUrl })
   }
 
-  static async open(rows: number, progress: (line: string) => void): Promise<Site> {
+  static async open(rows: number, capture: CaptureMode, progress: (line: string) => void): Promise<Site> {
     const services = await startServices({ progress })
     const connect = (): Promise<DataSource> =>
       new DataSource({
@@ -74,9 +78,16 @@ export class Site {
     await fillCities(plain, 'cities', rows)
     await fillCities(plain, 'places', rows)
     await fillProducts(plain, rows / 4)
+    // What captures in the database must be there before the application.
+    await runProgram(services, capture, 'init')
     const captured = await connect()
-    const redstream = await Redstream.attach(captured, { redis: services.redisUrl, namespace: space })
-    return new Site(services, plain, captured, redstream, rows)
+    const redstream = await Redstream.attach(captured, {
+      redis: services.redisUrl,
+      namespace: space,
+      capture,
+      captureSchema,
+    })
+    return new Site(services, capture, plain, captured, redstream, rows)
   }
 
   async close(): Promise<void> {
@@ -84,6 +95,7 @@ export class Site {
     await this.redstream.close()
     await this.forget()
     await this.captured.destroy()
+    await this.run('uninstall')
     await this.plain.query(`DROP SCHEMA "${space}" CASCADE`)
     await this.plain.destroy()
     this.redis.disconnect()
@@ -113,14 +125,12 @@ export class Site {
 
   /** Runs a command of the program to its end. */
   async run(command: string): Promise<void> {
-    const child = this.#spawn(command)
-    const [code] = (await once(child, 'exit')) as [number]
-    if (code !== 0) throw new Error(`redstream ${command} ended with ${code}`)
+    await runProgram(this.services, this.#capture, command)
   }
 
   /** Starts `redstream COMMAND` as a process of its own, and waits until its workers run. */
   async start(command: string): Promise<WorkerProcess> {
-    const child = this.#spawn(command)
+    const child = spawnProgram(this.services, this.#capture, command)
     this.#workers.add(child)
     const lines = createInterface({ input: child.stderr! })
     const started = new Promise<void>((resolve, reject) => {
@@ -147,17 +157,24 @@ export class Site {
       },
     }
   }
+}
 
-  #spawn(command: string): ChildProcess {
-    const { databaseUrl, redisUrl, elasticsearchUrl } = this.services
-    const args = ['bin/redstream.js', ...command.split(' '), '--config', 'bench/redstream.config.ts']
-    const urls = { DATABASE_URL: databaseUrl, REDIS_URL: redisUrl, ELASTICSEARCH_URL: elasticsearchUrl }
-    return spawn(process.execPath, args, {
-      cwd: root,
-      env: { ...process.env, ...urls, BENCH_SPACE: space },
-      stdio: ['ignore', 'ignore', 'pipe'],
-    })
-  }
+async function runProgram(services: Services, capture: CaptureMode, command: string): Promise<void> {
+  const child = spawnProgram(services, capture, command)
+  child.stderr?.resume()
+  const [code] = (await once(child, 'exit')) as [number]
+  if (code !== 0) throw new Error(`redstream ${command} ended with ${code}`)
+}
+
+function spawnProgram(services: Services, capture: CaptureMode, command: string): ChildProcess {
+  const { databaseUrl, redisUrl, elasticsearchUrl } = services
+  const args = ['bin/redstream.js', ...command.split(' '), '--config', 'bench/redstream.config.ts']
+  const urls = { DATABASE_URL: databaseUrl, REDIS_URL: redisUrl, ELASTICSEARCH_URL: elasticsearchUrl }
+  return spawn(process.execPath, args, {
+    cwd: root,
+    env: { ...process.env, ...urls, BENCH_SPACE: space, BENCH_CAPTURE: capture },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
 }
 
 async function end(child: ChildProcess): Promise<void> {

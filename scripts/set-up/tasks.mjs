@@ -20,6 +20,7 @@ export const tasks = {
   test: { does: 'all tests, or those whose path holds an argument', file: 'scripts/test.ts', build: true },
   torture: { does: 'random writers and random kills', file: 'test/torture/main.ts', build: true },
   bench: { does: 'drain, saves, transactions, latency', file: 'bench/main.ts', build: true },
+  'bench:asking': { does: 'what a delay that asks costs who writes', file: 'bench/asking-cost.ts' },
   'bench:backlog': {
     does: 'a backlog of a million messages and one consumer',
     file: 'bench/backlog.ts',
