@@ -21,7 +21,7 @@ const typeorm03 = {
     'test/sync/projection/*.test.ts',
     'test/outbox/triggers/*.test.ts',
     'test/reindex/{places,reindex,slices}.test.ts',
-    'test/verify/{cascade,places,scopes,why}.test.ts',
+    'test/verify/{cascade,why}.test.ts',
   ],
   exclude: ['test/cascade/lanes.test.ts'],
   drivers: ['test/drivers/{documents,outbox,writes}.test.ts'],

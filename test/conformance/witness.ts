@@ -7,13 +7,15 @@ export interface Witness {
   readonly mode: CaptureMode
   /** The workers that bring to Redis what it tells; none when the application itself does. */
   readonly workers: readonly WorkerKind[]
+  /** Whether the application tells, so that it matters how it comes to a transaction; to the others each write is in one. */
+  readonly isApplication: boolean
 }
 
 export const witnesses = {
-  subscriber: { mode: 'subscriber', workers: [] },
-  outbox: { mode: 'outbox', workers: ['relay'] },
-  trigger: { mode: 'trigger', workers: ['relay'] },
-  wal: { mode: 'wal', workers: ['follower'] },
+  subscriber: { mode: 'subscriber', workers: [], isApplication: true },
+  outbox: { mode: 'outbox', workers: ['relay'], isApplication: true },
+  trigger: { mode: 'trigger', workers: ['relay'], isApplication: false },
+  wal: { mode: 'wal', workers: ['follower'], isApplication: false },
 } as const satisfies Record<CaptureMode, Witness>
 
 /** What applications and workers of a test share. */

@@ -44,7 +44,8 @@ export function everyWriteIsAsDocumented(witness: Witness): void {
       expect(await stage.differences()).toEqual([])
     })
 
-    describe.each(group.made === 'once' ? ['as it is'] : ['without a transaction', 'inside a transaction'])(
+    const isMadeOnce = group.made === 'once' || !witness.isApplication
+    describe.each(isMadeOnce ? ['as it is'] : ['without a transaction', 'inside a transaction'])(
       '%s',
       (how) => {
         test.each(Object.entries(group.writes))('%s', async (_, write) => {
