@@ -10,6 +10,8 @@ export interface SaveResult {
   readonly ratio: number
   /** Commands that the application sent to Redis for one write, by name; not those that its scripts run there. */
   readonly redisCommands: Record<string, number>
+  /** Of these commands, as the protocol of Redis writes them. */
+  readonly redisBytes: number
 }
 
 /** Writes of one side before the other has its turn. */
@@ -67,7 +69,7 @@ export async function save(site: Site, write: keyof typeof writes): Promise<Save
     plainMs: round(plainMs),
     capturedMs: round(capturedMs),
     ratio: round(capturedMs / plainMs),
-    redisCommands: await commandsOf(site, () => act(site.captured)),
+    ...(await commandsOf(site, () => act(site.captured))),
   }
 }
 
@@ -82,6 +84,7 @@ export interface UpdateResult {
   readonly statementMs: number
   readonly statementRatio: number
   readonly redisCommands: Record<string, number>
+  readonly redisBytes: number
 }
 
 /** One statement that changes many rows, in turns. */
@@ -110,7 +113,7 @@ export async function update(site: Site, rounds: number): Promise<UpdateResult> 
     ratio: round(capturedMs! / plainMs!),
     statementMs: round(statementMs!),
     statementRatio: round(statementMs! / plainMs!),
-    redisCommands: await commandsOf(site, acts.captured),
+    ...(await commandsOf(site, acts.captured)),
   }
 }
 
@@ -120,20 +123,28 @@ export async function timed(action: () => Promise<unknown>): Promise<number> {
   return performance.now() - start
 }
 
+/** What `inspect` asks. */
+const ofInspect = new Set(['xlen', 'xinfo', 'xrevrange', 'xrange', 'xpending', 'time', 'exists'])
+
 async function commandsOf(
   { redis, redstream }: Site,
   write: () => Promise<unknown>,
-): Promise<Record<string, number>> {
+): Promise<{ redisCommands: Record<string, number>; redisBytes: number }> {
   await redstream.drained({ timeout: 0 }).catch(() => undefined)
-  const commands: Record<string, number> = {}
+  const redisCommands: Record<string, number> = {}
+  let redisBytes = 0
   const monitor = await redis.monitor()
   const ended = `${space} has written`
   const seen = new Promise<void>((resolve) => {
     monitor.on('monitor', (_: string, [name = '', ...args]: string[], source: string) => {
       if (args[0] === ended) resolve()
       // Others may use the same Redis.
-      else if (source !== 'lua' && args.some((arg) => arg.startsWith(`${space}:`)))
-        commands[name.toLowerCase()] = (commands[name.toLowerCase()] ?? 0) + 1
+      else if (source !== 'lua' && args.some((arg) => arg.startsWith(`${space}:`))) {
+        const command = name.toLowerCase()
+        if (ofInspect.has(command)) return
+        redisCommands[command] = (redisCommands[command] ?? 0) + 1
+        redisBytes += bytesOf([name, ...args])
+      }
     })
   })
   await write()
@@ -142,8 +153,11 @@ async function commandsOf(
   await redis.echo(ended)
   await seen
   monitor.disconnect()
-  // What `inspect` asks.
-  for (const name of ['xlen', 'xinfo', 'xrevrange', 'xrange', 'xpending', 'time', 'exists'])
-    delete commands[name]
-  return commands
+  return { redisCommands, redisBytes }
+}
+
+/** A command as an array of bulk strings: https://redis.io/docs/latest/develop/reference/protocol-spec/ */
+function bytesOf(parts: readonly string[]): number {
+  const sizes = parts.map((part) => Buffer.byteLength(part))
+  return sizes.reduce((sum, size) => sum + `$${size}\r\n\r\n`.length + size, `*${parts.length}\r\n`.length)
 }
