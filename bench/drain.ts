@@ -1,17 +1,25 @@
-import { City, Place, Product, space } from './entities.ts'
+import { City, partitions, Place, Product, space } from './entities.ts'
 import { rawBulk } from './raw-bulk.ts'
 import { median, round } from './statistics.ts'
 import type { Site } from './site.ts'
 
 export interface DrainResult {
   readonly rows: number
+  readonly partitions: number
   readonly rawBulkDocsPerSecond: number
   readonly docsPerSecond: number
   /** Of raw bulk in the same run. */
   readonly ratio: number
+  /** The highest of the first process of each drain. */
   readonly consumerPeakMiB: number | undefined
   /** One for each number of consumer processes. */
   readonly processes: Record<string, { docsPerSecond: number; ratio: number }>
+}
+
+export interface DrainOptions {
+  readonly rounds: number
+  /** How many consumer processes there are, one drain after the other. */
+  readonly processes: readonly number[]
 }
 
 const entities = { cities: City, places: Place, products: Product }
@@ -20,35 +28,41 @@ const entities = { cities: City, places: Place, products: Product }
 const concurrency = 4
 
 /**
- * A backlog of every row, indexed by one consumer process and by two, against bulk requests of the same documents:
+ * A backlog of every row, indexed by one consumer process and by several, against bulk requests of the same documents:
  * one after the other, so that the noise of the machine meets all of them.
  */
-export async function drain(site: Site, entity: keyof typeof entities, rounds: number): Promise<DrainResult> {
+export async function drain(
+  site: Site,
+  entity: keyof typeof entities,
+  { rounds, processes }: DrainOptions,
+): Promise<DrainResult> {
   const index = `${space}-${entity}`
-  const rates: Record<'raw' | '1' | '2', number[]> = { raw: [], 1: [], 2: [] }
+  const raws: number[] = []
+  const rates = new Map(processes.map((number) => [number, [] as number[]]))
   let peak: number | undefined
   let rows = 0
   for (let i = 0; i < rounds; i++) {
-    for (const processes of [1, 2] as const) {
+    for (const [number, ofNumber] of rates) {
       await site.fresh()
       rows = await site.redstream.bulkQueue(entities[entity], {})
-      const { docsPerSecond, peakMiB } = await drained(site, index, processes, rows)
-      rates[processes].push(docsPerSecond)
-      if (processes === 1) peak = Math.max(peak ?? 0, peakMiB ?? 0) || undefined
+      const { docsPerSecond, peakMiB } = await drained(site, index, number, rows)
+      ofNumber.push(docsPerSecond)
+      peak = Math.max(peak ?? 0, peakMiB ?? 0) || undefined
     }
-    rates.raw.push(await rawBulk(site.elasticsearch, index, `${space}-raw`, concurrency))
+    raws.push(await rawBulk(site.elasticsearch, index, `${space}-raw`, concurrency))
   }
-  const raw = median(rates.raw)
-  const of = (values: number[]): { docsPerSecond: number; ratio: number } => ({
-    docsPerSecond: Math.round(median(values)),
-    ratio: round(median(values) / raw),
+  const raw = median(raws)
+  const found = [...rates].map(([number, ofNumber]) => {
+    const docsPerSecond = median(ofNumber)
+    return [number, { docsPerSecond: Math.round(docsPerSecond), ratio: round(docsPerSecond / raw) }] as const
   })
   return {
     rows,
+    partitions,
     rawBulkDocsPerSecond: Math.round(raw),
-    ...of(rates[1]),
+    ...found[0]![1],
     consumerPeakMiB: peak === undefined ? undefined : Math.round(peak),
-    processes: { 1: of(rates[1]), 2: of(rates[2]) },
+    processes: Object.fromEntries(found),
   }
 }
 

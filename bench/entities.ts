@@ -42,12 +42,15 @@ export class Product {
 
 /** Whose streams and indices these are: several runs may share the servers. */
 export const space = process.env['BENCH_SPACE'] ?? 'bench'
+/** Of each stream. */
+export const partitions = Number(process.env['BENCH_PARTITIONS'] ?? '1')
 /** Of what captures changes in the database, where it does. */
 export const captureSchema = `${space}_capture`
 
 // Plain TypeScript has no decorators: schemas, and the decorator as a function.
 Indexed<City>({
   index: `${space}-cities`,
+  partitions,
   document: ({ name, country, latitude, longitude, population }) => ({
     name,
     country,
@@ -55,8 +58,10 @@ Indexed<City>({
     population,
   }),
 })(City)
-Indexed<Place>({ index: `${space}-places` })(Place)
-Indexed<Product>({ index: `${space}-products`, relations: { brand: true, categories: true } })(Product)
+Indexed<Place>({ index: `${space}-places`, partitions })(Place)
+Indexed<Product>({ index: `${space}-products`, partitions, relations: { brand: true, categories: true } })(
+  Product,
+)
 
 export const textColumns = Array.from({ length: 12 }, (_, i) => `text${i}`)
 export const numberColumns = Array.from({ length: 12 }, (_, i) => `number${i}`)

@@ -8,23 +8,23 @@ import { cpus } from 'node:os'
 import { Command, Option } from 'commander'
 
 import { captureModes, type CaptureMode } from '../src/capture/modes.ts'
-import { drain } from './drain.ts'
+import { drain, type DrainOptions } from './drain.ts'
 import { latency, rawLatency } from './latency.ts'
 import { save, update } from './save.ts'
 import { Site } from './site.ts'
 
-type Case = (site: Site, rounds: number) => Promise<unknown>
+type Case = (site: Site, options: DrainOptions) => Promise<unknown>
 
 const cases: Record<string, Case> = {
-  drain: (site, rounds) => drain(site, 'cities', rounds),
-  places: (site, rounds) => drain(site, 'places', rounds),
-  wide: (site, rounds) => drain(site, 'products', rounds),
+  drain: (site, options) => drain(site, 'cities', options),
+  places: (site, options) => drain(site, 'places', options),
+  wide: (site, options) => drain(site, 'products', options),
   save: async (site) => ({ ...(await save(site, 'insert')), update: await save(site, 'update') }),
   transaction: async (site) => ({
     ...(await save(site, 'transaction of 100')),
     saveOf1000: await save(site, 'save of 1,000'),
   }),
-  update,
+  update: (site, { rounds }) => update(site, rounds),
   latency: async (site) => {
     await site.fresh()
     const worker = await site.start('run')
@@ -44,6 +44,7 @@ const command = new Command('npm run bench --')
     new Option('--capture <mode>', 'who tells of changes').choices(captureModes).default('subscriber'),
   )
   .option('--rounds <n>', 'repetitions of a drain', '3')
+  .option('--processes <numbers>', 'consumer processes of a drain', '1,2')
   .option('--only <cases>', `some of ${Object.keys(cases).join(', ')}`, Object.keys(cases).join(','))
   .parse()
 const options = command.opts<{
@@ -51,8 +52,10 @@ const options = command.opts<{
   rows: string
   rounds: string
   only: string
+  processes: string
   capture: CaptureMode
 }>()
+const processes = options.processes.split(',').map(Number)
 const progress = (line: string): void => void process.stderr.write(`${line}\n`)
 
 const site = await Site.open(Number(options.rows), options.capture, progress)
@@ -62,7 +65,7 @@ try {
     const measure = cases[name]
     if (measure === undefined) throw new Error(`there is no case "${name}"; see --help`)
     progress(`measuring ${name}`)
-    result[name] = await measure(site, Number(options.rounds))
+    result[name] = await measure(site, { rounds: Number(options.rounds), processes })
     progress(JSON.stringify(result[name]))
   }
   const text = JSON.stringify(result, undefined, 2)

@@ -14,7 +14,7 @@ import { Redstream } from '../src/redstream.ts'
 import { partitionsOf } from '../src/streams/keys.ts'
 import { defineScripts } from '../src/streams/scripts.ts'
 import { streamStatus, type StreamStatus } from '../src/streams/inspect.ts'
-import { captureSchema, entities, space } from './entities.ts'
+import { captureSchema, entities, partitions, space } from './entities.ts'
 import { fillCities, fillProducts } from './rows.ts'
 
 export interface WorkerProcess {
@@ -120,7 +120,7 @@ export class Site {
   }
 
   async status(index: string): Promise<StreamStatus> {
-    return streamStatus(this.redis, partitionsOf(space, index, 1))
+    return streamStatus(this.redis, partitionsOf(space, index, partitions))
   }
 
   /** Runs a command of the program to its end. */
