@@ -12,6 +12,8 @@ export interface DrainResult {
   readonly ratio: number
   /** The highest of the first process of each drain. */
   readonly consumerPeakMiB: number | undefined
+  /** Processor time of a consumer process that drains alone, its start included. */
+  readonly consumerMicrosPerDocument: number | undefined
   /** One for each number of consumer processes. */
   readonly processes: Record<string, { docsPerSecond: number; ratio: number }>
 }
@@ -40,13 +42,15 @@ export async function drain(
   const raws: number[] = []
   const rates = new Map(processes.map((number) => [number, [] as number[]]))
   let peak: number | undefined
+  const micros: number[] = []
   let rows = 0
   for (let i = 0; i < rounds; i++) {
     for (const [number, ofNumber] of rates) {
       await site.fresh()
       rows = await site.redstream.bulkQueue(entities[entity], {})
-      const { docsPerSecond, peakMiB } = await drained(site, index, number, rows)
+      const { docsPerSecond, peakMiB, cpuSeconds } = await drained(site, index, number, rows)
       ofNumber.push(docsPerSecond)
+      if (number === 1 && cpuSeconds !== undefined) micros.push((cpuSeconds / rows) * 1e6)
       peak = Math.max(peak ?? 0, peakMiB ?? 0) || undefined
     }
     raws.push(await rawBulk(site.elasticsearch, index, `${space}-raw`, concurrency))
@@ -62,6 +66,7 @@ export async function drain(
     rawBulkDocsPerSecond: Math.round(raw),
     ...found[0]![1],
     consumerPeakMiB: peak === undefined ? undefined : Math.round(peak),
+    consumerMicrosPerDocument: micros.length === 0 ? undefined : round(median(micros)),
     processes: Object.fromEntries(found),
   }
 }
@@ -72,7 +77,7 @@ async function drained(
   index: string,
   processes: number,
   rows: number,
-): Promise<{ docsPerSecond: number; peakMiB: number | undefined }> {
+): Promise<{ docsPerSecond: number; peakMiB: number | undefined; cpuSeconds: number | undefined }> {
   const starting = Array.from({ length: processes }, () => site.start(`consumer --stream ${index}`))
   const left = async (): Promise<number> => {
     const { bulk } = await site.status(index)
@@ -83,9 +88,9 @@ async function drained(
   while ((await left()) > 0) await pause()
   const seconds = (performance.now() - start) / 1_000
   const workers = await Promise.all(starting)
-  const peakMiB = await workers[0]!.peakMiB()
+  const [peakMiB, cpuSeconds] = await Promise.all([workers[0]!.peakMiB(), workers[0]!.cpuSeconds()])
   await Promise.all(workers.map((worker) => worker.stop()))
-  return { docsPerSecond: rows / seconds, peakMiB }
+  return { docsPerSecond: rows / seconds, peakMiB, cpuSeconds }
 }
 
 function pause(): Promise<void> {

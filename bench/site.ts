@@ -21,9 +21,14 @@ export interface WorkerProcess {
   readonly pid: number
   /** Highest resident memory so far, in MiB; undefined where /proc is missing. */
   peakMiB(): Promise<number | undefined>
+  /** Processor time so far, in seconds; undefined where /proc is missing. */
+  cpuSeconds(): Promise<number | undefined>
   /** Ends it with SIGTERM and waits until it has ended. */
   stop(): Promise<void>
 }
+
+/** USER_HZ, which is this on every Linux of today. */
+const ticksPerSecond = 100
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
@@ -150,6 +155,12 @@ export class Site {
         const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
         const found = /^VmHWM:\s+(\d+) kB/m.exec(status)
         return found === null ? undefined : Number(found[1]) / 1_024
+      },
+      cpuSeconds: async () => {
+        const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined)
+        // Fields 14 and 15, in ticks; the second one, the name, may hold anything up to its closing parenthesis.
+        const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ')
+        return fields && (Number(fields[11]) + Number(fields[12])) / ticksPerSecond
       },
       stop: async () => {
         await end(child)
