@@ -5,17 +5,22 @@ import type { DataSource, QueryRunner } from 'typeorm'
 import { pause } from '../runtime/backoff.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { OutboxTable } from './outbox-table.ts'
+import { fallAsleep, getUp } from './ring.ts'
 
 /** What is used of a connection of the package pg. */
 type Connection = Pick<EventEmitter, 'on' | 'off'>
 
 const firstPauseMs = 10
 
+/** Longest pause of those who listen but may not sleep: somebody who did not ring is about to commit. */
+const longestAwakeMs = 50
+
 /**
- * Says when it is worth to look into the outbox again. On PostgreSQL it listens to those who write into it; elsewhere,
- * and while that connection is away, pauses grow from 10 ms to the longest one.
+ * Says when it is worth to look into the outbox again. On PostgreSQL it sleeps until those who write into it ring, once
+ * nothing was found; elsewhere, and while that connection is away, pauses grow from 10 ms to the longest one.
  *
- * State: one connection of the DataSource's pool, while it listens. When it is lost, `wait` makes it anew.
+ * State: one connection of the DataSource's pool, while it listens, and on it a lock, while it sleeps ({@link fallAsleep}).
+ * When it is lost, both are gone, and `ready` makes them anew.
  */
 export class Doorbell {
   readonly #dataSource: DataSource
@@ -23,6 +28,8 @@ export class Doorbell {
   readonly #longestMs: number
   readonly #logger: Logger
   #listening: { readonly queryRunner: QueryRunner; readonly stop: () => void } | undefined
+  /** True from before the last look on. */
+  #asleep = false
   #wake = new AbortController()
   #pauseMs = firstPauseMs
 
@@ -38,13 +45,15 @@ export class Doorbell {
   async ready(foundSome: boolean): Promise<void> {
     this.#wake = new AbortController()
     this.#pauseMs = foundSome ? firstPauseMs : Math.min(this.#pauseMs * 2, this.#longestMs)
-    if (this.#channel !== undefined && this.#listening === undefined) await this.#listen(this.#channel)
+    if (this.#channel === undefined) return
+    if (this.#listening === undefined) await this.#listen(this.#channel)
+    if (this.#listening !== undefined && this.#asleep === foundSome)
+      await this.#turn(this.#channel, this.#listening.queryRunner)
   }
 
   /** Waits until somebody has written, or for a while, or until `signal` aborts. */
   async wait(signal: AbortSignal): Promise<void> {
-    const ms = this.#listening === undefined ? this.#pauseMs : this.#longestMs
-    await pause(ms, AbortSignal.any([signal, this.#wake.signal]))
+    await pause(this.#waitMs(), AbortSignal.any([signal, this.#wake.signal]))
   }
 
   async close(): Promise<void> {
@@ -55,8 +64,24 @@ export class Doorbell {
     stop()
     if (queryRunner.isReleased) return
     // The connection goes back to the pool, and whoever gets it next does not want to listen.
-    await queryRunner.query('UNLISTEN *').catch(() => undefined)
+    await queryRunner.query('UNLISTEN *; SELECT pg_advisory_unlock_all()').catch(() => undefined)
     await queryRunner.release()
+  }
+
+  #waitMs(): number {
+    if (this.#listening === undefined) return this.#pauseMs
+    return this.#asleep ? this.#longestMs : Math.min(this.#pauseMs, longestAwakeMs)
+  }
+
+  /** Falls asleep, or gets up. */
+  async #turn(channel: string, queryRunner: QueryRunner): Promise<void> {
+    if (this.#asleep) {
+      await queryRunner.query(getUp(channel))
+      this.#asleep = false
+    } else {
+      const [answer] = (await queryRunner.query(fallAsleep(channel))) as { asleep: boolean }[]
+      this.#asleep = answer!.asleep
+    }
   }
 
   async #listen(channel: string): Promise<void> {
@@ -81,6 +106,7 @@ export class Doorbell {
     if (this.#listening?.queryRunner !== queryRunner) return
     this.#listening.stop()
     this.#listening = undefined
+    this.#asleep = false
     this.#wake.abort()
     this.#logger.debug({}, 'the connection that listens to the outbox is lost; making another one')
     // TypeORM has released it by itself, unless it heard nothing.

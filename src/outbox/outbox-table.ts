@@ -2,6 +2,7 @@ import type { DataSource, QueryRunner } from 'typeorm'
 
 import { RedstreamError } from '../errors.ts'
 import type { NewEntry } from './entry.ts'
+import { ring } from './ring.ts'
 
 /** The families of databases that the outbox knows. */
 export type Dialect = 'postgres' | 'mysql' | 'sqlite'
@@ -127,8 +128,7 @@ export class OutboxTable {
     const insert = `INSERT INTO ${this.quoted} (kind, source, body) VALUES ${values.join(', ')}`
     if (this.dialect !== 'postgres' || !wakes) return [insert, parameters]
     // In one statement, to spare the transaction a round trip. PostgreSQL sends it at the commit, once.
-    const [channel] = this.placeholders(1, parameters.length)
-    return [`WITH written AS (${insert}) SELECT pg_notify(${channel}, '')`, [...parameters, this.channel]]
+    return [`WITH written AS (${insert}) ${ring(this.channel)}`, parameters]
   }
 
   /** Turns an error of a statement on the table into one that says what to do; leaves others as they are. */

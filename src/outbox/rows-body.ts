@@ -11,7 +11,7 @@ export const missingColumn = 'redstream:this-column-is-missing:5d0c9e41'
 const texts = z.record(z.string(), z.array(z.string().nullable()))
 
 /** The body of an entry of the kind `rows`: values of rows that one statement changed, column by column. */
-const bodySchema = z.object({
+const changesSchema = z.object({
   op: z.enum(['insert', 'update', 'delete']),
   key: texts,
   /** Foreign keys that the rows had. */
@@ -19,6 +19,9 @@ const bodySchema = z.object({
   /** Foreign keys that the rows have. */
   after: texts.exactOptional(),
 })
+
+/** Or that a TRUNCATE removed rows which it could not tell of. */
+const bodySchema = z.discriminatedUnion('op', [changesSchema, z.object({ op: z.literal('truncate') })])
 
 /** A row as it was and as it is, as far as it was and is. */
 export interface RowStates {
@@ -29,10 +32,13 @@ export interface RowStates {
 /**
  * The rows that a body tells of.
  *
- * @throws SyntaxError, or an error of zod, when it cannot be read; Error naming a column that the table does not have any more
+ * @throws SyntaxError, or an error of zod, when it cannot be read; Error naming a column that the table does not have any
+ * more, or when rows are not known
  */
 export function rowsIn(body: string): RowStates[] {
-  const { op, key, before = {}, after = {} } = bodySchema.parse(JSON.parse(body))
+  const parsed = bodySchema.parse(JSON.parse(body))
+  if (parsed.op === 'truncate') throw new Error(unseenRows)
+  const { op, key, before = {}, after = {} } = parsed
   for (const [column, values] of Object.entries(key)) if (values.includes(null)) throw missing(column)
   for (const [column, values] of [...Object.entries(before), ...Object.entries(after)])
     if (values.some((value) => value?.startsWith(missingColumn))) throw missing(column)
@@ -52,6 +58,10 @@ function rowAt(index: number, ...columns: z.infer<typeof texts>[]): RowTexts {
     ),
   )
 }
+
+const unseenRows =
+  'a TRUNCATE may have removed rows that its triggers could not see, because its transaction was REPEATABLE READ or ' +
+  'SERIALIZABLE, or because of FORCE ROW LEVEL SECURITY: run `redstream verify NAME --repair` and delete this entry'
 
 function missing(column: string): Error {
   return new Error(
