@@ -1,5 +1,7 @@
 import type { DataSource, QueryRunner } from 'typeorm'
 
+import { RedstreamError } from '../errors.ts'
+import { Backoff } from '../runtime/backoff.ts'
 import { isPostgres } from './row-lock.ts'
 
 /** One thing in the database that captures changes, and what is to be done, or was done, about it. */
@@ -42,13 +44,20 @@ export async function carryOut(queryRunner: QueryRunner, steps: readonly Databas
  * the same moment.
  *
  * @param name - what the processes agree on
+ * @param patienceS - how long to wait for another process, in s. Default: 60
+ * @throws RedstreamError DATABASE when another process does not come to an end; whatever `action` throws
  */
-export async function alone<T>(dataSource: DataSource, name: string, action: () => Promise<T>): Promise<T> {
+export async function alone<T>(
+  dataSource: DataSource,
+  name: string,
+  action: () => Promise<T>,
+  patienceS = 60,
+): Promise<T> {
   const lock = lockStatements(dataSource.options.type)
   if (lock === undefined) return action()
   const queryRunner = dataSource.createQueryRunner('master')
   try {
-    await queryRunner.query(lock.take, [name])
+    await takeLock(queryRunner, lock.take, name, patienceS)
     try {
       return await action()
     } finally {
@@ -59,16 +68,39 @@ export async function alone<T>(dataSource: DataSource, name: string, action: () 
   }
 }
 
+async function takeLock(
+  queryRunner: QueryRunner,
+  tryIt: string,
+  name: string,
+  patienceS: number,
+): Promise<void> {
+  const giveUpMs = performance.now() + patienceS * 1_000
+  const backoff = new Backoff(50, 1_000)
+  for (;;) {
+    // MySQL's drivers give the number as one or as a text.
+    const [answer] = (await queryRunner.query(tryIt, [name])) as { taken: boolean | number | string | null }[]
+    if (Number(answer!.taken) === 1) return
+    if (performance.now() >= giveUpMs) {
+      throw new RedstreamError(
+        'DATABASE',
+        `another \`redstream init\` or \`uninstall\` with the captureSchema "${name}" has not come to an end within ${patienceS} s, ` +
+          'so nothing was done; let it end or end it, also its session in the database, which holds an advisory lock, and try again',
+      )
+    }
+    await backoff.pause()
+  }
+}
+
 function lockStatements(
   type: DataSource['options']['type'],
 ): { readonly take: string; readonly release: string } | undefined {
   if (isPostgres(type)) {
     return {
-      take: 'SELECT pg_advisory_lock(hashtext($1))',
+      take: 'SELECT pg_try_advisory_lock(hashtext($1)) AS taken',
       release: 'SELECT pg_advisory_unlock(hashtext($1))',
     }
   }
   if (type === 'mysql' || type === 'mariadb')
-    return { take: 'SELECT GET_LOCK(?, 60)', release: 'SELECT RELEASE_LOCK(?)' }
+    return { take: 'SELECT GET_LOCK(?, 0) AS taken', release: 'SELECT RELEASE_LOCK(?)' }
   return undefined
 }

@@ -6,7 +6,7 @@ export function formatSteps(steps: readonly DatabaseStep[]): string {
     .flatMap(({ object, action, reason, sql }) => [
       line(action, object),
       ...(reason === undefined ? [] : [line('', reason)]),
-      ...(sql === '' ? [] : sql.split('\n').map((text) => line('', text))),
+      ...(sql === '' ? [] : `${sql};`.split('\n').map((text) => line('', text))),
     ])
     .join('')
 }

@@ -2,7 +2,9 @@ import type { QueryRunner } from 'typeorm'
 
 import { carryOut, type DatabasePart, type DatabaseStep, type Removal } from '../capture/database-objects.ts'
 import { RedstreamError } from '../errors.ts'
+import { sqlStateOf } from '../sql-state.ts'
 import type { Dialect, OutboxTable } from './outbox-table.ts'
+import { dollarQuoted } from './triggers/sql.ts'
 
 const columns = {
   postgres: `
@@ -77,13 +79,12 @@ export class OutboxPart implements DatabasePart {
     return this.#table.onRunner(async (queryRunner) => {
       const steps = await this.#planRemoval(queryRunner)
       const lost = steps.find(({ reason }) => reason !== undefined)
-      if (lost !== undefined) {
-        throw new RedstreamError(
-          'INDEX',
-          `${path} is not removed: ${lost.reason}; let \`redstream relay\` empty it, or delete what nobody needs, and try again`,
-        )
+      if (lost !== undefined) throw notEmpty(path, lost.reason!)
+      try {
+        await carryOut(queryRunner, steps)
+      } catch (error) {
+        throw removalFailed(path, error)
       }
-      await carryOut(queryRunner, steps)
       return steps
     })
   }
@@ -112,15 +113,15 @@ export class OutboxPart implements DatabasePart {
   }
 
   async #planRemoval(queryRunner: QueryRunner): Promise<DatabaseStep[]> {
-    const { schema, path, quoted, dataSource } = this.#table
+    const { schema, path, quoted, dialect, dataSource } = this.#table
     const steps: DatabaseStep[] = []
     if (await queryRunner.hasTable(path)) {
       const rows = (await queryRunner.query(`SELECT count(*) AS entries FROM ${quoted}`)) as {
         entries: string | number
       }[]
       const entries = Number(rows[0]?.entries)
-      const reason = entries === 0 ? {} : { reason: `${entries} entries in it are not published yet` }
-      steps.push({ object: `table ${path}`, action: 'drop', ...reason, sql: `DROP TABLE ${quoted}` })
+      const reason = entries === 0 ? {} : { reason: `${entries} ${unpublished}` }
+      steps.push({ object: `table ${path}`, action: 'drop', ...reason, sql: dropTable(quoted, dialect) })
     }
     if (schema !== undefined && (await hasSchema(queryRunner, schema))) {
       // Not CASCADE: what somebody else has put there stays, and is named by PostgreSQL's error.
@@ -142,6 +143,42 @@ export class OutboxPart implements DatabasePart {
     ])
     return Object.fromEntries(Object.entries(storage).filter(([name, value]) => !set.has(`${name}=${value}`)))
   }
+}
+
+const unpublished = 'entries in it are not published yet'
+
+/** What somebody commits between the count and the drop is not lost on PostgreSQL: it makes one transaction of this. */
+function dropTable(quoted: string, dialect: Dialect): string {
+  const drop = `DROP TABLE ${quoted}`
+  if (dialect !== 'postgres') return drop
+  const look = `BEGIN IF EXISTS (SELECT FROM ${quoted}) THEN RAISE EXCEPTION '${unpublished}'; END IF; END`
+  return [
+    `SET LOCAL lock_timeout = '3s'`,
+    `LOCK TABLE ${quoted} IN ACCESS EXCLUSIVE MODE`,
+    `DO ${dollarQuoted(look)}`,
+    drop,
+  ].join(';\n')
+}
+
+function notEmpty(path: string, reason: string, cause?: unknown): RedstreamError {
+  return new RedstreamError(
+    'INDEX',
+    `${path} is not removed: ${reason}; let \`redstream relay\` empty it, or delete what nobody needs, and try again`,
+    { cause },
+  )
+}
+
+function removalFailed(path: string, error: unknown): unknown {
+  const state = sqlStateOf(error)
+  // raise_exception
+  if (state === 'P0001') return notEmpty(path, unpublished, error)
+  if (state !== '55P03') return error
+  return new RedstreamError(
+    'DATABASE',
+    `${path} is not removed: another transaction has held it for longer than 3 s; stop who writes with capture "outbox" ` +
+      'or "trigger", and the relays, and try again',
+    { cause: error },
+  )
 }
 
 /** TypeORM's own question is answered with no where the role has no right to the schema. */

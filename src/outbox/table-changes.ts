@@ -11,7 +11,7 @@ export class TableChanges {
   readonly #dataSource: DataSource
   readonly #tables: ReadonlyMap<string, WatchedTable>
   readonly #parserOf: (typeId: number) => Parser
-  #columns: ReadonlyMap<string, ColumnFacts> | undefined
+  #columns: ReadonlyMap<string, ColumnFacts> = new Map()
 
   /** @param tables - those that triggers watch */
   constructor(dataSource: DataSource, tables: readonly WatchedTable[]) {
@@ -20,9 +20,19 @@ export class TableChanges {
     this.#parserOf = driverParsers(dataSource)
   }
 
-  /** Asks the database for the types of the columns, once. Call it before {@link changesOf}. */
+  /**
+   * Asks the database for the types of the columns, until it has all of them: a migration may be run while this process
+   * waits for it. Call it before {@link changesOf}.
+   */
   async ready(): Promise<void> {
-    this.#columns ??= await readColumns(this.#dataSource, [...this.#tables.keys()])
+    if (this.#knowsAll()) return
+    this.#columns = await readColumns(this.#dataSource, [...this.#tables.keys()])
+  }
+
+  #knowsAll(): boolean {
+    return [...this.#tables].every(([path, { key, former }]) =>
+      [...key, ...former].every(({ databaseName }) => this.#columns.get(path)?.has(databaseName)),
+    )
   }
 
   /**
@@ -34,8 +44,9 @@ export class TableChanges {
     const table = this.#tables.get(source)
     if (table === undefined) {
       throw new Error(
-        `no entity with capture "trigger" has the table ${source}: its triggers are older or newer than this configuration; ` +
-          'run `redstream init`',
+        `no entity of this configuration that is indexed or embedded has the table ${source}: when it has come since, start a ` +
+          'relay that knows it; when it was renamed, or is needed no more, run `redstream uninstall --unused`, then ' +
+          '`redstream verify NAME --repair`, and delete this entry',
       )
     }
     return rowsIn(body).flatMap((row) =>
@@ -44,7 +55,7 @@ export class TableChanges {
   }
 
   #parse(column: Column, text: string): unknown {
-    const fact = this.#columns?.get(column.entityMetadata.tablePath)?.get(column.databaseName)
+    const fact = this.#columns.get(column.entityMetadata.tablePath)?.get(column.databaseName)
     if (fact === undefined) throw unknownColumn(column)
     return this.#parserOf(fact.typeId)(text)
   }

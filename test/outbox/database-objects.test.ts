@@ -1,6 +1,8 @@
 import { afterEach, expect, test } from 'vitest'
 
+import { alone } from '../../src/capture/database-objects.ts'
 import { formatDone, formatSteps } from '../../src/cli/database-steps.ts'
+import { entriesFor } from '../../src/outbox/entry.ts'
 import { outboxed, type Outboxed } from '../support/outboxed.ts'
 
 let app: Outboxed
@@ -33,6 +35,26 @@ test('several at the same moment do it once', async () => {
   expect(all.flat().filter(({ action }) => action === 'create')).toHaveLength(2)
 })
 
+test('does not wait for ever for another one that does not come to an end', async () => {
+  app = await outboxed()
+  const { dataSource } = app
+  const name = String(app.table.schema)
+  const began = Promise.withResolvers<void>()
+  const stuck = Promise.withResolvers<void>()
+  const other = alone(dataSource, name, () => {
+    began.resolve()
+    return stuck.promise
+  })
+  await began.promise
+  await expect(alone(dataSource, name, async () => 'done', 0)).rejects.toMatchObject({
+    code: 'DATABASE',
+    message: expect.stringContaining(`with the captureSchema "${name}" has not come to an end within 0 s`),
+  })
+  stuck.resolve()
+  await other
+  expect(await alone(dataSource, name, async () => 'done', 0)).toBe('done')
+})
+
 test('brings the settings of autovacuum back', async () => {
   app = await outboxed()
   await app.dataSource.query(`ALTER TABLE ${app.table.quoted} RESET (autovacuum_vacuum_threshold)`)
@@ -58,6 +80,30 @@ test('is not removed while something in it is not published', async () => {
   await app.dataSource.query(`DELETE FROM ${app.table.quoted}`)
   expect(await database.remove('everything')).toHaveLength(2)
   expect(await database.remove('everything')).toEqual([])
+})
+
+test('is not removed with what is committed while it is looked at', async () => {
+  app = await outboxed()
+  const { database } = app.pipeline
+  const writer = app.dataSource.createQueryRunner()
+  try {
+    await writer.startTransaction()
+    await app.table.write(writer, entriesFor('cities', 'main', [{ id: '7' }]))
+    const removed = database.remove('everything').catch((error: unknown) => error)
+    const waits = (): Promise<unknown[]> =>
+      app.dataSource.query('SELECT pid FROM pg_locks WHERE relation = $1::regclass AND NOT granted', [
+        app.table.path,
+      ])
+    await expect.poll(waits).toHaveLength(1)
+    await writer.commitTransaction()
+    expect(await removed).toMatchObject({
+      code: 'INDEX',
+      message: expect.stringContaining('entries in it are not published yet'),
+    })
+  } finally {
+    await writer.release()
+  }
+  expect(await app.entries()).toHaveLength(1)
 })
 
 test('without a mode that needs it, nothing is made', async () => {

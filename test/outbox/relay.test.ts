@@ -1,5 +1,9 @@
+import type { EventEmitter } from 'node:events'
+
 import { afterEach, expect, test } from 'vitest'
 
+import { entriesFor } from '../../src/outbox/entry.ts'
+import { fallAsleep, getUp } from '../../src/outbox/ring.ts'
 import { outboxed, type Outboxed } from '../support/outboxed.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 
@@ -24,8 +28,8 @@ test('is woken by the commit, and needs no look now and then', async () => {
   app = await outboxed()
   const pipeline = await app.open(undefined, { relayPoll: '1m' })
   app.startRelay(pipeline)
-  // The first look is over when the relay listens.
-  await listening()
+  // It looks once more when it is asleep.
+  await sleeping()
   for (let i = 0; i < 5; i++) {
     await app.dataSource.manager.save(app.city(`c${i}`))
     await app.emptied()
@@ -36,12 +40,12 @@ test('is woken by the commit, and needs no look now and then', async () => {
 test('goes on when the connection on which it listens is lost, and listens again', async () => {
   app = await outboxed()
   app.startRelay()
-  const pids = await listening()
+  const pids = await sleeping()
   await app.dataSource.query('SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid', [pids])
   await app.dataSource.manager.save(app.city('Rome'))
   await app.emptied()
-  await expect.poll(listeners).not.toEqual([])
-  expect(await listeners()).not.toEqual(pids)
+  await expect.poll(sleepers).not.toEqual([])
+  expect(await sleepers()).not.toEqual(pids)
 })
 
 test('several share the work, and nothing is missing', async () => {
@@ -79,7 +83,7 @@ test('while Redis is away nothing is lost, no transaction stays open, and it goe
   try {
     const pipeline = await app.open(`redis://127.0.0.1:${proxy.port}`, { redisTimeout: '500ms' })
     app.startRelay(pipeline)
-    await expect.poll(listeners).not.toEqual([])
+    await expect.poll(sleepers).not.toEqual([])
     await proxy.refuse()
     const cities = await app.dataSource.manager.save([app.city('Rome'), app.city('Oslo')])
     await expect.poll(() => app.relayLog.filter(({ level }) => level === 'error').length).toBeGreaterThan(2)
@@ -167,18 +171,64 @@ test('says that it has stopped', async () => {
   await expect.poll(workers).toHaveLength(1)
   await stop()
   expect(await workers()).toEqual([])
-  expect(await listeners()).toEqual([])
+  expect(await sleepers()).toEqual([])
 })
 
-/** The backends that listen to the outbox of this test. */
-async function listeners(): Promise<number[]> {
-  const rows = (await app.dataSource.query('SELECT pid FROM pg_stat_activity WHERE query = $1', [
-    `LISTEN "${app.table.channel}"`,
-  ])) as { pid: number }[]
+test('sleeps only when it has seen what was written by those who did not ring', async () => {
+  app = await outboxed()
+  const pipeline = await app.open(undefined, { relayPoll: '1m' })
+  const writer = app.dataSource.createQueryRunner()
+  try {
+    await writer.startTransaction()
+    // Nobody sleeps yet, so nobody is to be woken.
+    await app.table.write(writer, entriesFor(`${app.space.indexPrefix}cities`, 'main', [{ id: '7' }]))
+    app.startRelay(pipeline)
+    await app.dataSource.manager.save(app.city('Oslo'))
+    await app.emptied()
+    expect(await sleepers()).toEqual([])
+    await writer.commitTransaction()
+    await sleeping()
+    expect(await app.entries()).toEqual([])
+    expect(await idsOf('main')).toContain(7)
+  } finally {
+    await writer.release()
+  }
+})
+
+test('is not rung for as long as it does not sleep', async () => {
+  app = await outboxed()
+  const listener = app.dataSource.createQueryRunner()
+  const rung: string[] = []
+  const hear = ({ channel }: { channel: string }): void => void rung.push(channel)
+  const connection = (await listener.connect()) as EventEmitter
+  try {
+    await listener.query(`LISTEN "${app.table.channel}"`)
+    connection.on('notification', hear)
+    await app.dataSource.manager.save(app.city('Rome'))
+    await listener.query('SELECT 1')
+    expect(rung).toEqual([])
+    await listener.query(fallAsleep(app.table.channel))
+    await app.dataSource.manager.save(app.city('Oslo'))
+    await expect.poll(() => rung).toEqual([app.table.channel])
+    await listener.query('UNLISTEN *')
+    await listener.query(getUp(app.table.channel))
+  } finally {
+    connection.off('notification', hear)
+    await listener.release()
+  }
+})
+
+/** The backends of relays that sleep until somebody writes into the outbox of this test. */
+async function sleepers(): Promise<number[]> {
+  const rows = (await app.dataSource.query(
+    `SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND granted
+       AND (classid::bigint << 32 | objid::bigint) = hashtextextended($1, 0)`,
+    [app.table.channel],
+  )) as { pid: number }[]
   return rows.map(({ pid }) => pid)
 }
 
-async function listening(): Promise<number[]> {
-  await expect.poll(listeners).not.toEqual([])
-  return listeners()
+async function sleeping(): Promise<number[]> {
+  await expect.poll(sleepers).not.toEqual([])
+  return sleepers()
 }

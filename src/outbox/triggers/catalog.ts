@@ -13,6 +13,8 @@ export interface ColumnFact {
   readonly plainText: boolean
   /** True when it is computed when it is read: triggers do not see its value. */
   readonly virtual: boolean
+  /** True when it is never NULL. */
+  readonly required: boolean
 }
 
 export type ColumnFacts = ReadonlyMap<string, ColumnFact>
@@ -25,11 +27,17 @@ export interface Relation {
   readonly kind: string
 }
 
-/** A table with everything that inherits from it. */
+/** A table from which another one inherits, or of which it is a partition. */
+export interface Ancestor extends Relation {
+  readonly columns: readonly string[]
+}
+
+/** A table with everything that inherits from it, and everything that it inherits from. */
 export interface TableFacts {
   readonly path: string
   /** The table itself first. Empty when there is none. */
   readonly family: readonly Relation[]
+  readonly ancestors: readonly Ancestor[]
   readonly columns: ColumnFacts
   /** Columns of the indexes that let no two rows be the same. */
   readonly uniqueKeys: readonly (readonly string[])[]
@@ -37,6 +45,15 @@ export interface TableFacts {
 
 const familySchema = z.array(
   z.object({ path: z.string(), schema: z.string(), name: z.string(), kind: z.string() }),
+)
+const ancestorsSchema = z.array(
+  z.object({
+    path: z.string(),
+    schema: z.string(),
+    name: z.string(),
+    kind: z.string(),
+    columns: z.array(z.string()),
+  }),
 )
 const keysSchema = z.array(z.object({ path: z.string(), columns: z.array(z.string()) }))
 const columnsSchema = z.array(
@@ -47,6 +64,7 @@ const columnsSchema = z.array(
     equalByText: z.boolean(),
     plainText: z.boolean(),
     virtual: z.boolean(),
+    required: z.boolean(),
   }),
 )
 
@@ -68,6 +86,19 @@ export async function readTables(queryRunner: QueryRunner, paths: readonly strin
       parameters,
     ),
   )
+  const ancestors = ancestorsSchema.parse(
+    await queryRunner.query(
+      `WITH RECURSIVE ancestors AS (
+         SELECT t.path, i.inhparent FROM (${tables}) t JOIN pg_inherits i ON i.inhrelid = t.oid
+         UNION SELECT a.path, i.inhparent FROM ancestors a JOIN pg_inherits i ON i.inhrelid = a.inhparent
+       )
+       SELECT a.path, n.nspname AS schema, c.relname AS name, c.relkind AS kind,
+         ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS columns
+       FROM ancestors a JOIN pg_class c ON c.oid = a.inhparent JOIN pg_namespace n ON n.oid = c.relnamespace
+       ORDER BY a.path, n.nspname, c.relname`,
+      parameters,
+    ),
+  )
   const keys = keysSchema.parse(
     await queryRunner.query(
       `SELECT t.path, array_agg(a.attname::text) AS columns
@@ -82,6 +113,7 @@ export async function readTables(queryRunner: QueryRunner, paths: readonly strin
   return paths.map((path) => ({
     path,
     family: family.filter((one) => one.path === path),
+    ancestors: ancestors.filter((one) => one.path === path),
     columns: columns.get(path) ?? new Map(),
     uniqueKeys: keys.filter((one) => one.path === path).map((one) => one.columns),
   }))
@@ -107,15 +139,16 @@ async function columnsOf(
   const rows = columnsSchema.parse(
     await queryRunner.query(
       `WITH RECURSIVE found AS (
-         SELECT t.path, a.attname AS name, a.atttypid AS type, a.attcollation AS collation, a.attgenerated AS generated
+         SELECT t.path, a.attname AS name, a.atttypid AS type, a.attcollation AS collation, a.attgenerated AS generated,
+           a.attnotnull AS required
          FROM (${tables}) t JOIN pg_attribute a ON a.attrelid = t.oid WHERE a.attnum > 0 AND NOT a.attisdropped
          UNION ALL
-         SELECT f.path, f.name, y.typbasetype, f.collation, f.generated
+         SELECT f.path, f.name, y.typbasetype, f.collation, f.generated, f.required OR y.typnotnull
          FROM found f JOIN pg_type y ON y.oid = f.type WHERE y.typtype = 'd'
        )
        SELECT f.path, f.name, y.oid AS "typeId", f.generated = 'v' AS virtual,
          (y.typtype = 'e' OR y.oid = ANY ($3::regtype[]::oid[])) AND coalesce(c.collisdeterministic, true) AS "equalByText",
-         y.typtype = 'e' OR y.oid = ANY ($4::regtype[]::oid[]) AS "plainText"
+         y.oid = ANY ($4::regtype[]::oid[]) AS "plainText", f.required
        FROM found f JOIN pg_type y ON y.oid = f.type AND y.typtype <> 'd'
        LEFT JOIN pg_collation c ON c.oid = f.collation`,
       [...parameters, equalByText, plainText],
@@ -132,6 +165,7 @@ async function columnsOf(
 // Not numeric (1.0 = 1.00), nor types of extensions, whose operators may be in any schema.
 const always = ['smallint', 'integer', 'bigint', 'uuid', 'text', 'character varying']
 const equalByText = [...always, 'boolean', 'bytea', 'date', 'timestamp', 'timestamptz']
+// Nor enums: whoever owns one may give it a cast to text, a function of his that would run here with the rights of another.
 const plainText = [...always, 'numeric']
 
 function parametersOf(paths: readonly string[]): string[][] {

@@ -1,3 +1,4 @@
+import { ring } from '../ring.ts'
 import { missingColumn } from '../rows-body.ts'
 import type { ColumnFacts } from './catalog.ts'
 import { quoteName, quoteText } from './sql.ts'
@@ -56,6 +57,10 @@ export function truncateBody(source: FunctionSource, relation: string, trigger: 
   ELSE
     ${insertInto(source, quoteText(JSON.stringify({ op: 'delete', key: nullKey(source) })))};
   END IF;
+  IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') OR row_security_active(TG_RELID) THEN
+    -- It removes rows that were not there for this transaction, or that a policy hides.
+    ${insertInto(source, quoteText(JSON.stringify({ op: 'truncate' })))};
+  END IF;
 ${tail(source)}`
 }
 
@@ -67,7 +72,7 @@ BEGIN`
 }
 
 function tail({ channel }: FunctionSource): string {
-  return `  IF FOUND THEN PERFORM pg_notify(${quoteText(channel)}, ''); END IF;
+  return `  IF FOUND THEN ${ring(channel).replace('SELECT', 'PERFORM')}; END IF;
   RETURN NULL;
 END
 `

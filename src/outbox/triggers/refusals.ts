@@ -48,8 +48,8 @@ export function refuseServer({ version, standby }: ServerFacts): void {
 
 /** @throws RedstreamError ENTITY when the rows of a table cannot be watched by triggers */
 export function checkTable(
-  { metadata, key }: WatchedTable,
-  { path, family, columns, uniqueKeys }: TableFacts,
+  { metadata, key, former }: WatchedTable,
+  { path, family, ancestors, columns, uniqueKeys }: TableFacts,
 ): void {
   const refuse = (problem: string): never => {
     throw new RedstreamError(
@@ -77,6 +77,21 @@ export function checkTable(
   if (!uniqueKeys.some((unique) => names.every((name) => unique.includes(name)))) {
     refuse(
       `it has neither a primary key nor a unique index on (${names.join(', ')}), the key of the entity; add one`,
+    )
+  }
+  const optional = names.find((name) => !columns.get(name)?.required)
+  if (optional !== undefined) {
+    refuse(
+      `its column "${optional}", which is of the entity's key, may be NULL; ALTER TABLE … ALTER COLUMN … SET NOT NULL`,
+    )
+  }
+  const told = [...names, ...former.map(({ databaseName }) => databaseName)]
+  for (const ancestor of ancestors) {
+    const own = told.find((name) => columns.has(name) && !ancestor.columns.includes(name))
+    if (own === undefined) continue
+    refuse(
+      `its column "${own}" is not one of ${ancestor.schema}.${ancestor.name}, from which it inherits, so statements that name ` +
+        'that table could not tell of its rows; use "wal", "outbox" or "subscriber" for its index',
     )
   }
 }

@@ -119,15 +119,15 @@ export class TriggersPart implements DatabasePart {
     )
   }
 
+  /**
+   * Sends everything at once, which PostgreSQL makes one transaction of: it ends by itself, and gives the table back, also
+   * when this process is stopped, or cut off, in the middle.
+   */
   async #carryOut(queryRunner: QueryRunner, { object, action, sql }: DatabaseStep): Promise<void> {
     if (action === 'nothing') return
     try {
-      await queryRunner.startTransaction()
-      await queryRunner.query(`SET LOCAL lock_timeout = '${lockTimeout}'`)
-      await queryRunner.query(sql)
-      await queryRunner.commitTransaction()
+      await queryRunner.query(`SET LOCAL lock_timeout = '${lockTimeout}';\n${sql}`)
     } catch (error) {
-      if (queryRunner.isTransactionActive) await queryRunner.rollbackTransaction().catch(() => undefined)
       throw stepFailed(object, this.#captureSchema, error)
     }
   }

@@ -38,7 +38,11 @@ export interface Place {
   readonly captureSchema: string
 }
 
-/** The functions and triggers of a watched table, its partitions and its children, the table itself first. */
+/**
+ * The functions and triggers of a watched table, the table itself first; of its partitions and children, because a
+ * statement that names one fires no others; and of the tables that it is itself a partition or child of, for the same
+ * reason. These tell of their other rows too, whose keys the watched table does not have: harmless.
+ */
 export function wantedRelations(table: WatchedTable, facts: TableFacts, place: Place): WantedRelation[] {
   const { metadata, former, key, columns: watched } = table
   const { captureSchema } = place
@@ -54,12 +58,13 @@ export function wantedRelations(table: WatchedTable, facts: TableFacts, place: P
   const settings = settingsFor(source)
   const name = (event: TriggerEvent): string => `redstream_${short([captureSchema, path])}_${event}`
   const changes = functionOf(`${plain(metadata.tableName)}_${short([path])}`, changesBody(source), settings)
-  return facts.family.map((relation, index) => {
+  const family = facts.family.map((relation, index): WantedRelation => {
     const quoted = `${quoteName(relation.schema)}.${quoteName(relation.name)}`
     const truncate = functionOf(
       `${plain(relation.name)}_${short([path, relation.schema, relation.name])}_truncate`,
       truncateBody(source, quoted, name('truncate')),
-      settings,
+      // With `off` a policy would make the statement fail.
+      [...settings, 'row_security=on'],
     )
     return {
       relation,
@@ -71,11 +76,26 @@ export function wantedRelations(table: WatchedTable, facts: TableFacts, place: P
       })),
     }
   })
+  const ancestors = facts.ancestors.map((relation): WantedRelation => ({
+    relation,
+    functions: [],
+    triggers: ancestorEvents(relation).map((event) => ({
+      event,
+      name: name(event),
+      function: changes.name,
+    })),
+  }))
+  return [...family, ...ancestors]
 }
 
-/** What changes when a body does. */
+/** A row that is inserted goes to a partition, but never to a child. A TRUNCATE fires the triggers of both. */
+function ancestorEvents({ kind }: Relation): readonly TriggerEvent[] {
+  return kind === 'p' ? ['insert', 'update', 'delete'] : ['update', 'delete']
+}
+
+/** What changes when a body does, but not when it was made from what `init --plan` prints, which is indented. */
 export function versionOf(body: string, settings: readonly string[]): string {
-  return short([body, ...settings])
+  return short([body.replaceAll(/^[ ]+/gm, ''), ...settings])
 }
 
 function functionOf(name: string, body: string, settings: readonly string[]): WantedFunction {

@@ -42,6 +42,31 @@ class Vehicle {
   name!: string | null
 }
 
+/** A child of theirs by INHERITS that is an entity too. */
+@Indexed({ index: indexNamed('cars') })
+@Entity({ name: 'cars' })
+class Car {
+  @PrimaryColumn({ type: 'integer' })
+  id!: number
+
+  @Column({ type: 'text', nullable: true })
+  name!: string | null
+
+  @Column({ type: 'integer', nullable: true })
+  doors!: number | null
+}
+
+/** A partition that is an entity. */
+@Indexed({ index: indexNamed('events-2026') })
+@Entity({ name: 'events_2026' })
+class Event2026 {
+  @PrimaryColumn({ type: 'integer' })
+  year!: number
+
+  @Column({ type: 'text', nullable: true })
+  text!: string | null
+}
+
 async function tables(dataSource: DataSource): Promise<void> {
   await dataSource.query(`
     CREATE TABLE customers (id integer PRIMARY KEY);
@@ -148,5 +173,52 @@ describe('children by INHERITS', () => {
     ])
     await w.sql('TRUNCATE vehicles')
     expect(await w.told()).toEqual([vehicle(1, 'delete'), vehicle(2, 'delete')])
+  })
+})
+
+describe('a child, or a partition, that is watched itself', () => {
+  let own: Witness
+  beforeAll(async () => {
+    own = await witness([Vehicle, Car, Event2026], {
+      tables: (dataSource) =>
+        dataSource.query(`
+          CREATE TABLE vehicles (id integer PRIMARY KEY, name text);
+          CREATE TABLE cars (doors integer, PRIMARY KEY (id)) INHERITS (vehicles);
+          CREATE TABLE events (year integer PRIMARY KEY, text text) PARTITION BY LIST (year);
+          CREATE TABLE events_2026 PARTITION OF events FOR VALUES IN (2026)`),
+    })
+  })
+  afterAll(() => own.dispose())
+
+  const toldOf = async (table: string): Promise<unknown[]> =>
+    (await own.told()).flatMap((told) => (told.table === table ? [[told.kind, told.key]] : []))
+
+  it('sees statements that name the table it inherits from', async () => {
+    await own.sql('INSERT INTO cars (id, doors) VALUES (2, 5)')
+    expect(await toldOf('cars')).toEqual([['insert', { id: 2 }]])
+    await own.sql(`UPDATE vehicles SET name = 'x'`)
+    expect(await toldOf('cars')).toEqual([['update', { id: 2 }]])
+    await own.sql('DELETE FROM vehicles')
+    expect(await toldOf('cars')).toEqual([['delete', { id: 2 }]])
+    await own.sql('INSERT INTO cars (id) VALUES (3)')
+    await own.entries()
+    await own.sql('TRUNCATE vehicles')
+    expect(await toldOf('cars')).toEqual([['delete', { id: 3 }]])
+  })
+
+  it('sees statements that name the partitioned table', async () => {
+    await own.sql('INSERT INTO events VALUES (2026)')
+    expect(await toldOf('events_2026')).toEqual([['insert', { year: 2026 }]])
+    await own.sql(`UPDATE events SET text = 'x'`)
+    expect(await toldOf('events_2026')).toEqual([['update', { year: 2026 }]])
+    await own.sql('TRUNCATE events')
+    expect(await toldOf('events_2026')).toEqual([['delete', { year: 2026 }]])
+  })
+
+  it('has nothing more to do, and takes all of it back', async () => {
+    expect((await own.part.plan()).filter(({ action }) => action !== 'nothing')).toEqual([])
+    expect(await own.part.planRemoval('unused')).toEqual([])
+    await own.part.remove('everything')
+    expect(await own.part.planRemoval('everything')).toEqual([])
   })
 })

@@ -36,6 +36,16 @@ it.each([
     'neither a primary key',
   ],
   [
+    'a key that may be NULL',
+    'CREATE TABLE things (id integer UNIQUE)',
+    'its column "id", which is of the entity\'s key, may be NULL',
+  ],
+  [
+    'a child with a key of its own',
+    'CREATE TABLE ancestor (name text); CREATE TABLE things (id integer PRIMARY KEY) INHERITS (ancestor)',
+    /its column "id" is not one of \w+\.ancestor, from which it inherits/,
+  ],
+  [
     'another key',
     'CREATE TABLE things (other integer PRIMARY KEY)',
     'it has no column "id", which is of the entity\'s key',
@@ -64,6 +74,7 @@ it.each([
     await queryRunner.query(`DO $$ BEGIN
       EXECUTE coalesce((SELECT format('DROP %s things CASCADE', CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END)
         FROM pg_class WHERE oid = to_regclass('things')), 'SELECT 1'); END $$`)
+    await queryRunner.query('DROP TABLE IF EXISTS ancestor')
     await queryRunner.release()
   }
 })

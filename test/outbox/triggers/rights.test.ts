@@ -1,9 +1,11 @@
-import { DataSource } from 'typeorm'
+import { DataSource, EntitySchema } from 'typeorm'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 
+import { Indexed } from '../../../src/indexed.ts'
 import { OutboxPart } from '../../../src/outbox/outbox-part.ts'
 import { OutboxTable } from '../../../src/outbox/outbox-table.ts'
 import { TriggersPart } from '../../../src/outbox/triggers/triggers-part.ts'
+import { indexNamed } from '../../support/shapes.ts'
 import { shop } from './entities.ts'
 import { witness, type Witness } from './witness.ts'
 
@@ -134,5 +136,58 @@ it('makes the outbox and the triggers as the same role', async () => {
   await part.apply()
   await (await as(application)).query('INSERT INTO tags (id) VALUES (9)')
   expect(await w.sql(`SELECT kind FROM ${captureSchema}.outbox`)).toEqual([{ kind: 'rows' }])
+  await part.remove('everything')
+})
+
+class Moody {
+  mood!: string
+}
+Indexed({ index: indexNamed('moody') })(Moody)
+const moody = new EntitySchema<Moody>({
+  name: 'Moody',
+  target: Moody,
+  columns: { mood: { type: 'enum', enum: ['sad', 'glad'], primary: true } },
+})
+
+it('runs no cast that the owner of a type has given it', async () => {
+  const own = await witness([moody], {
+    tables: ({ manager }) =>
+      manager.query(`CREATE TYPE mood AS ENUM ('sad', 'glad');
+        CREATE FUNCTION whoever(mood) RETURNS text LANGUAGE sql AS $$ SELECT current_user::text $$;
+        CREATE CAST (mood AS text) WITH FUNCTION whoever(mood);
+        CREATE TABLE moody (mood mood PRIMARY KEY)`),
+  })
+  try {
+    await own.sql(`INSERT INTO moody VALUES ('glad')`)
+    expect(await own.told()).toEqual([{ table: 'moody', kind: 'insert', key: { mood: 'glad' } }])
+  } finally {
+    await own.dispose()
+  }
+})
+
+it('lets a TRUNCATE pass whose rows a policy hides from the owner of the table, and says so', async () => {
+  const captureSchema = `${w.captureSchema}_policy`
+  await w.sql(`CREATE SCHEMA ${captureSchema} AUTHORIZATION ${owner}`)
+  const dataSource = await as(owner)
+  const outbox = new OutboxTable(dataSource, captureSchema)
+  await new OutboxPart(outbox).apply()
+  const part = new TriggersPart(dataSource, captureSchema, w.watch.tables)
+  await part.apply()
+  await w.sql('ALTER TABLE tags ENABLE ROW LEVEL SECURITY; ALTER TABLE tags FORCE ROW LEVEL SECURITY')
+  await w.sql('CREATE POLICY odd ON tags USING (id % 2 = 1)')
+  await w.sql('INSERT INTO tags (id) VALUES (101), (102)')
+  await w.sql(`DELETE FROM ${outbox.quoted}`)
+  const queryRunner = (await as(application)).createQueryRunner()
+  try {
+    await queryRunner.query('SET row_security = off')
+    await queryRunner.query('TRUNCATE tags CASCADE')
+    await queryRunner.query('RESET ALL')
+  } finally {
+    await queryRunner.release()
+  }
+  const ops = await w.dataSource.query<{ op: string }[]>(
+    `SELECT body::json->>'op' AS op FROM ${outbox.quoted} WHERE source LIKE '%.tags' ORDER BY id`,
+  )
+  expect(ops).toEqual([{ op: 'delete' }, { op: 'truncate' }])
   await part.remove('everything')
 })

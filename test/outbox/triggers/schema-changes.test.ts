@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
 
+import { TableChanges } from '../../../src/outbox/table-changes.ts'
 import { shop } from './entities.ts'
 import { witness, type Witness } from './witness.ts'
 
@@ -100,4 +101,24 @@ it('lets writes pass when the table is renamed and another takes its name', asyn
   const [update, truncate] = await w.entries()
   expect(JSON.parse(update!.body)).toMatchObject({ op: 'update', key: { id: ['1'] } })
   expect(JSON.parse(truncate!.body)).toEqual({ op: 'delete', key: { id: [null] } })
+})
+
+it('reads what was told of a column that came while it waited', async () => {
+  await w.sql('ALTER TABLE cities RENAME COLUMN country_code TO later')
+  const decoder = new TableChanges(w.dataSource, w.watch.tables)
+  await decoder.ready()
+  await w.sql('ALTER TABLE cities RENAME COLUMN later TO country_code')
+  await w.sql('DELETE FROM cities WHERE id = 1')
+  const [entry] = await w.entries()
+  await decoder.ready()
+  expect(decoder.changesOf(entry!)).toMatchObject([{ key: { id: 1 }, before: { country_code: 'IT' } }])
+})
+
+it('says what to do about triggers that outlive the entity of their table', async () => {
+  await w.sql('DELETE FROM cities WHERE id = 1')
+  const [entry] = await w.entries()
+  const decoder = new TableChanges(w.dataSource, [])
+  expect(() => decoder.changesOf(entry!)).toThrow(
+    /has the table \w+\.cities: .* run `redstream uninstall --unused`, then `redstream verify NAME --repair`, and delete/,
+  )
 })

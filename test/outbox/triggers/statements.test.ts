@@ -254,6 +254,26 @@ describe('transactions', () => {
     expect(await w.entries()).toEqual([])
   })
 
+  it.each(['REPEATABLE READ', 'SERIALIZABLE'] as const)(
+    'says that a TRUNCATE in %s removes rows that its transaction does not see',
+    async (isolation) => {
+      const queryRunner = w.dataSource.createQueryRunner()
+      try {
+        await queryRunner.startTransaction(isolation)
+        await queryRunner.query('SELECT count(*) FROM tags')
+        await w.sql('INSERT INTO tags (id) VALUES (51)')
+        await w.entries()
+        await queryRunner.query('TRUNCATE city_tags, tags CASCADE')
+        await queryRunner.commitTransaction()
+      } finally {
+        await queryRunner.release()
+      }
+      await expect(w.told()).rejects.toThrow(
+        'a TRUNCATE may have removed rows that its triggers could not see',
+      )
+    },
+  )
+
   it('keeps each row of a statement that follows a large one in the same session', async () => {
     await w.sql('INSERT INTO cities (id) SELECT generate_series(5000, 5999)')
     await w.entries()

@@ -1,8 +1,11 @@
+import { DataSource } from 'typeorm'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 
+import { formatSteps } from '../../../src/cli/database-steps.ts'
 import { isRedstreamError } from '../../../src/errors.ts'
 import { refuseServer } from '../../../src/outbox/triggers/refusals.ts'
 import { TriggersPart } from '../../../src/outbox/triggers/triggers-part.ts'
+import { TcpProxy } from '../../support/tcp-proxy.ts'
 import { shop } from './entities.ts'
 import { witness, type Witness } from './witness.ts'
 
@@ -171,6 +174,34 @@ it('gives up soon on a table that somebody holds, and has done the others', asyn
   expect((await notable()).map((step) => (step as string[])[0])).toContain('triggers of tags')
   await w.part.apply()
   expect(await notable()).toEqual([])
+})
+
+it('knows what somebody has made by hand of what the plan prints', async () => {
+  await w.part.remove('everything')
+  const printed = formatSteps(await w.part.plan())
+  await w.sql(printed.replaceAll(/^\S.*$/gm, ''))
+  expect(await notable()).toEqual([])
+})
+
+it('holds no table when it is stopped, or cut off, in the middle', async () => {
+  await w.part.remove('everything')
+  const proxy = await TcpProxy.to(w.space.databaseUrl)
+  const url = new URL(w.space.databaseUrl)
+  url.port = String(proxy.port)
+  const options = w.space.dataSourceOptions(shop)
+  const dataSource = await new DataSource({ ...options, url: url.href }).initialize()
+  try {
+    const part = new TriggersPart(dataSource, w.captureSchema, w.watch.tables.slice(0, 1))
+    proxy.dropReplies('CREATE TRIGGER')
+    const stopped = part.apply().catch((error: unknown) => error)
+    const own = new TriggersPart(w.dataSource, w.captureSchema, w.watch.tables.slice(0, 1))
+    await expect.poll(() => notable(own)).toEqual([])
+    proxy.cut()
+    expect(isRedstreamError(await stopped)).toBe(true)
+  } finally {
+    await dataSource.destroy()
+    await proxy.close()
+  }
 })
 
 it('quotes names as they are', async () => {
