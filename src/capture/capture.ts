@@ -114,8 +114,8 @@ export class Capture {
    */
   async attach(): Promise<void> {
     if (this.#has('outbox')) await this.outbox?.table.check()
-    this.#attachStatements()
     await this.#attachTransactionIds()
+    this.#attachStatements()
     this.#parts.dataSource.subscribers.push(...this.#subscribers)
   }
 
@@ -157,11 +157,11 @@ export class Capture {
   }
 
   async #attachTransactionIds(): Promise<void> {
-    const { dataSource, settings } = this.#parts
+    const { dataSource, settings, logger } = this.#parts
     const { ask, requeue } = settings
     // With "always", what a publish leaves waits for its age.
     if (this.needsRedis && ask === 'on' && requeue === 'orphaned')
-      this.#direct.transactionIds = await TransactionIds.of(dataSource)
+      this.#direct.transactionIds = await TransactionIds.of(dataSource, logger)
   }
 
   #has(...wanted: CaptureMode[]): boolean {

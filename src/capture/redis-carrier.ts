@@ -81,9 +81,13 @@ export class RedisCarrier implements Carrier {
     await Promise.all(this.#publishing)
   }
 
-  /** Resolves when Redis has every delay message of a transaction; rejects when it may not be committed without. */
+  /**
+   * Resolves when Redis has every delay message of a transaction; rejects when it may not be committed without, and when
+   * it has failed in the database.
+   */
   async announced(transaction: TransactionCapture): Promise<void> {
     const { onUnavailable, streams, logger } = this.#options
+    await transaction.identified()
     try {
       await transaction.announced()
     } catch (error) {

@@ -8,7 +8,7 @@ import { TransactionBuffer } from './transaction-buffer.ts'
 export interface Identity {
   /** A transaction that is open: without its id, and without a question. */
   readonly some: TransactionText
-  /** Asks the database; undefined when it cannot say. */
+  /** Asks the database; undefined when it cannot say. Rejects when the transaction has failed with that. */
   ask(): Promise<TransactionText | undefined>
 }
 
@@ -35,6 +35,9 @@ export const mostInMainLane = 1_000
  * the Delayer may take messages without it by their age.
  */
 const youngMs = 1_000
+
+/** Messages of a transaction that names itself which are on their way to Redis at the same time. */
+const mostAtOnce = 10 * messagesPerDelayEntry
 
 /**
  * Moves delay entries to the bulk lane. When the Delayer was faster, because the write took longer than the delay,
@@ -155,14 +158,22 @@ export class TransactionCapture {
     await before
   }
 
+  /**
+   * Learns which transaction this is, when it is old: to be called before {@link announced}.
+   *
+   * @throws the database's error, with which the transaction has failed
+   */
+  async identified(): Promise<void> {
+    if (this.#mustBeNamed) await this.#ask()
+  }
+
   /** Resolves when Redis has every delay message. */
   async announced(): Promise<void> {
     for (const [definition, rows] of this.buffer.changes()) {
       for (const message of rows.values()) this.announce(definition, message)
     }
     for (const definition of this.#toWrite.keys()) this.#flush(definition)
-    if (this.#anonymousAt !== undefined && performance.now() - this.#anonymousAt >= youngMs)
-      await this.#writeNamed()
+    if (this.#mustBeNamed && !this.#isAnonymous) await this.#writeNamed()
     await Promise.all(this.#writes)
   }
 
@@ -222,17 +233,29 @@ export class TransactionCapture {
   /** Writes every delay message once more, with the id of the transaction. */
   async #writeNamed(): Promise<void> {
     this.#anonymousAt = undefined
-    await this.#ask()
-    if (this.#transaction === this.#identity?.some) return
-    for (const [definition, rows] of this.buffer.changes()) {
-      this.#named.set(definition, [])
-      this.#write(definition, [...rows.values()])
+    const changes = this.buffer.changes()
+    // Before the first `await`: what is written from now on is named too, and must be kept beside these.
+    for (const definition of changes.keys()) this.#named.set(definition, [])
+    for (const [definition, rows] of changes) {
+      const messages = [...rows.values()]
+      // One page after the other: each has Redis' whole timeout for itself.
+      for (let start = 0; start < messages.length; start += mostAtOnce)
+        await this.#write(definition, messages.slice(start, start + mostAtOnce))
     }
   }
 
+  /** Whether delay messages that do not say which transaction this is are too old for a commit. */
+  get #mustBeNamed(): boolean {
+    return this.#anonymousAt !== undefined && performance.now() - this.#anonymousAt >= youngMs
+  }
+
+  /** Whether it is not known, but could be, which transaction this is. */
+  get #isAnonymous(): boolean {
+    return this.#identity !== undefined && this.#transaction === this.#identity.some
+  }
+
   async #ask(): Promise<void> {
-    if (this.#transaction === this.#identity?.some)
-      this.#transaction = (await this.#identity?.ask()) ?? this.#transaction
+    if (this.#isAnonymous) this.#transaction = (await this.#identity?.ask()) ?? this.#transaction
   }
 
   #flush(definition: StreamDefinition): void {
@@ -240,18 +263,19 @@ export class TransactionCapture {
     if (messages === undefined) return
     this.#toWrite.delete(definition)
     this.#written.add(definition)
-    if (this.#identity !== undefined && this.#transaction === this.#identity.some)
-      this.#anonymousAt ??= performance.now()
-    this.#write(definition, messages)
+    if (this.#isAnonymous) this.#anonymousAt ??= performance.now()
+    void this.#write(definition, messages)
   }
 
-  #write(definition: StreamDefinition, messages: readonly Message[]): void {
+  /** A failure is told by {@link announced}. */
+  #write(definition: StreamDefinition, messages: readonly Message[]): Promise<void> {
     const entries = this.#named.get(definition) ?? this.#entries.get(definition) ?? []
     if (!this.#named.has(definition)) this.#entries.set(definition, entries)
     const write = this.#writer(definition)
       .delay(messages, this.#transaction)
       .then((written) => void entries.push(...written))
     this.#keep(write)
+    return write
   }
 
   #keep(write: Promise<void>): void {

@@ -57,12 +57,16 @@ export class Delayer implements Worker {
 
   /** Moves what is due at this moment, in all partitions; returns the number of messages moved. */
   async runOnce(): Promise<number> {
-    const byAge = await this.#goByAge(() => undefined)
-    return byAge + (await this.#ask(() => undefined))
+    const activity = this.progress.begin('requeue')
+    try {
+      const byAge = await this.#goByAge(activity)
+      return byAge + (await this.#ask(activity))
+    } finally {
+      activity.ends()
+    }
   }
 
-  /** @param gotOn - called after each script, of which a pass may take many */
-  async #goByAge(gotOn: () => void): Promise<number> {
+  async #goByAge(activity: Activity): Promise<number> {
     const { redis, partitions, delayMs } = this.#options
     if (performance.now() >= this.#forgetAt) {
       this.#passed.clear()
@@ -81,16 +85,16 @@ export class Delayer implements Worker {
         last = reply[2]
         this.#passed.set(partition, last)
         moved += reply[0]
-        gotOn()
+        activity.advanced()
         this.#tell(reply[0])
       } while (last !== before)
     }
     return moved
   }
 
-  async #ask(gotOn: () => void): Promise<number> {
+  async #ask(activity: Activity): Promise<number> {
     if (this.#inquiry === undefined) return 0
-    const { moved, discarded } = await this.#inquiry.pass(gotOn)
+    const { moved, discarded } = await this.#inquiry.pass(activity)
     this.#tell(moved)
     if (discarded > 0) {
       const { logger } = this.#options
@@ -121,34 +125,34 @@ export class Delayer implements Worker {
     const byAge = async (activity: Activity): Promise<number> => {
       if (!started) await heartbeat.start()
       started = true
-      return this.#goByAge(() => activity.advanced())
+      return this.#goByAge(activity)
     }
     await Promise.all([
-      this.#repeat('requeue', intervalMs, byAge, signal),
-      this.#inquiry && this.#repeat('ask', askEveryMs, (one) => this.#ask(() => one.advanced()), signal),
+      this.#repeat(intervalMs, byAge, signal),
+      this.#inquiry && this.#repeat(askEveryMs, (activity) => this.#ask(activity), signal),
     ])
     await heartbeat.stop()
   }
 
   async #repeat(
-    step: 'requeue' | 'ask',
     intervalMs: number,
     pass: (activity: Activity) => Promise<number>,
     signal: AbortSignal,
   ): Promise<void> {
     const { events, logger } = this.#options
     const { kind, stream } = this
-    const activity = this.progress.begin(step)
+    const activity = this.progress.begin('requeue')
     const backoff = new Backoff()
     while (!signal.aborted) {
       try {
-        activity.begins(step)
+        activity.begins('requeue')
         const moved = await pass(activity)
         if (moved > 0) logger.info({ stream, moved }, 're-queued messages that were never published')
         backoff.reset()
         activity.rests()
         await pause(intervalMs, signal)
       } catch (error) {
+        const step = activity.currentStep
         activity.failed()
         events?.tell('failed', { kind, stream, step })
         logger.error({ err: error, stream, step }, 'the Delayer failed; trying again')

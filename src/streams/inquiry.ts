@@ -1,6 +1,7 @@
 import { z } from 'zod'
 
 import type { Logger } from '../runtime/logger.ts'
+import type { Activity } from '../runtime/progress.ts'
 import type { Partition } from './keys.ts'
 import { runScript, type RedisClient } from './scripts.ts'
 import { parseStreamId, streamIdMs, type StreamId } from './stream-id.ts'
@@ -45,8 +46,8 @@ const forgetAfterMs = 60_000
 const namedReply = z.tuple([z.number(), z.string(), z.number()]).rest(z.string())
 const movedReply = z.tuple([z.number(), z.number(), z.string()])
 
-/** A delay entry whose publish has not come. */
-interface Waiting {
+/** A transaction that delay entries wait for; those that one look finds share it. */
+interface Awaited {
   readonly transaction: TransactionText
   /** Where it has no id: which it may be, see {@link suspectsAfter}. */
   suspects: ReadonlySet<string> | undefined
@@ -55,7 +56,10 @@ interface Waiting {
 /** One partition as far as it was looked at. */
 interface Watched {
   readonly partition: Partition
-  readonly waiting: Map<StreamId, Waiting>
+  /** What the entries wait for whose publish has not come. */
+  readonly waiting: Map<StreamId, Awaited>
+  /** The same before it began anew: an entry that is found again is suspected of no more than before. */
+  readonly before: ReadonlyMap<StreamId, Awaited>
   /** The last entry that was looked at; '' before the first. */
   last: string
   /** Redis' clock at the last look, in ms. */
@@ -85,72 +89,80 @@ export class Inquiry {
   /**
    * Looks for entries that are older than a second, and asks once for all of them.
    *
-   * @param gotOn - called after each step, of which a pass may have many
+   * @param activity - is told of each step: those that need Redis, and those that need the database
    */
-  async pass(gotOn: () => void): Promise<InquiryPass> {
+  async pass(activity: Activity): Promise<InquiryPass> {
     if (performance.now() >= this.#forgetAt) this.#forget()
-    for (const watched of this.#watched) await this.#look(watched, gotOn)
-    const states = await this.#ask(gotOn)
-    await this.#suspect()
-    gotOn()
+    const found = new Map<TransactionText, Awaited>()
+    for (const watched of this.#watched) await this.#look(watched, found, activity)
+    const states = await this.#ask(activity)
+    await this.#suspect(activity)
+    activity.advanced()
     this.#tellLong(states)
     let moved = 0
     let discarded = 0
     for (const watched of this.#watched) {
       const fates = this.#fatesOf(watched, states)
-      moved += await this.#requeue(watched, fates.requeue, gotOn)
-      discarded += await this.#discard(watched, fates.discard, gotOn)
+      moved += await this.#requeue(watched, fates.requeue, activity)
+      discarded += await this.#discard(watched, fates.discard, activity)
     }
     return { moved, discarded }
   }
 
   #forget(): void {
     const { partitions } = this.#options
-    this.#watched = partitions.map((partition) => ({ partition, waiting: new Map(), last: '', nowMs: 0 }))
+    this.#watched = partitions.map((partition, i) => {
+      const before = this.#watched[i]?.waiting ?? new Map<StreamId, Awaited>()
+      return { partition, waiting: new Map(), before, last: '', nowMs: 0 }
+    })
     this.#forgetAt = performance.now() + forgetAfterMs
   }
 
   /** Learns of the entries that have come to the age since the last look. */
-  async #look(watched: Watched, gotOn: () => void): Promise<void> {
+  async #look(watched: Watched, awaited: Map<TransactionText, Awaited>, activity: Activity): Promise<void> {
     let more = 1
     while (more === 1 && watched.waiting.size < mostWaiting) {
+      activity.begins('requeue')
       const { delay } = watched.partition.keys
       const args = [askAfterMs, watched.last, entriesPerLook]
       const reply = await runScript(this.#options.redis, 'named', [delay], args)
       const [nowMs, last, mayBeMore, ...found] = namedReply.parse(reply)
       for (let i = 0; i + 1 < found.length; i += 2) {
-        const waiting: Waiting = { transaction: found[i + 1] as TransactionText, suspects: undefined }
-        watched.waiting.set(parseStreamId(found[i]!), waiting)
+        const entry = parseStreamId(found[i]!)
+        const transaction = found[i + 1] as TransactionText
+        const known = watched.before.get(entry) ?? awaited.get(transaction)
+        const one = known ?? { transaction, suspects: undefined }
+        if (known === undefined) awaited.set(transaction, one)
+        watched.waiting.set(entry, one)
       }
       watched.nowMs = nowMs
       watched.last = last
       more = mayBeMore
-      gotOn()
     }
   }
 
-  async #ask(gotOn: () => void): Promise<Map<TransactionText, TransactionState>> {
-    const asked = new Set(this.#all.flatMap(({ transaction }) => (hasId(transaction) ? [transaction] : [])))
+  async #ask(activity: Activity): Promise<Map<TransactionText, TransactionState>> {
+    const asked = new Set([...this.#awaited].map(({ transaction }) => transaction).filter(hasId))
     const states = new Map<TransactionText, TransactionState>()
     for (const some of chunks([...asked], transactionsPerQuestion)) {
+      activity.begins('ask')
       for (const [transaction, state] of await this.#options.transactions.of(some))
         states.set(transaction, state)
-      gotOn()
     }
     return states
   }
 
   /** Looks which transactions are open, where entries do not say which one they belong to. */
-  async #suspect(): Promise<void> {
-    const anonymous = this.#all.filter(({ transaction }) => !hasId(transaction))
+  async #suspect(activity: Activity): Promise<void> {
+    const anonymous = [...this.#awaited].filter(({ transaction }) => !hasId(transaction))
     if (anonymous.length === 0) return
+    activity.begins('ask')
     const open = await this.#options.transactions.open()
-    for (const waiting of anonymous)
-      waiting.suspects = suspectsAfter(waiting.transaction, waiting.suspects, open)
+    for (const one of anonymous) one.suspects = suspectsAfter(one.transaction, one.suspects, open)
   }
 
-  get #all(): Waiting[] {
-    return this.#watched.flatMap(({ waiting }) => [...waiting.values()])
+  get #awaited(): Set<Awaited> {
+    return new Set(this.#watched.flatMap(({ waiting }) => [...waiting.values()]))
   }
 
   #fatesOf(
@@ -168,15 +180,16 @@ export class Inquiry {
   async #requeue(
     { partition: { keys }, waiting }: Watched,
     entries: readonly StreamId[],
-    gotOn: () => void,
+    activity: Activity,
   ): Promise<number> {
     let moved = 0
     for (const some of chunks(entries, entriesPerMove)) {
+      activity.begins('requeue')
       const reply = await runScript(this.#options.redis, 'requeue', [keys.delay, keys.main], ['ids', ...some])
       const [messages] = movedReply.parse(reply)
       moved += messages
       for (const entry of some) waiting.delete(entry)
-      gotOn()
+      activity.advanced()
     }
     return moved
   }
@@ -184,13 +197,14 @@ export class Inquiry {
   async #discard(
     { partition: { keys }, waiting }: Watched,
     entries: readonly StreamId[],
-    gotOn: () => void,
+    activity: Activity,
   ): Promise<number> {
     let discarded = 0
     for (const some of chunks(entries, entriesPerDelete)) {
+      activity.begins('requeue')
       discarded += await this.#options.redis.xdel(keys.delay, ...some)
       for (const entry of some) waiting.delete(entry)
-      gotOn()
+      activity.advanced()
     }
     return discarded
   }

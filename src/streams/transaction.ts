@@ -61,9 +61,7 @@ export function suspectsAfter(
 ): ReadonlySet<string> | undefined {
   if (open === undefined || open.cluster !== partsOfTransaction(transaction).cluster) return suspects
   if (suspects === undefined) return open.names
-  const left = [...suspects].filter((name) => open.names.has(name))
-  // The same set where nothing has changed: many entries share it.
-  return left.length === suspects.size ? suspects : new Set(left)
+  return new Set([...suspects].filter((name) => open.names.has(name)))
 }
 
 /**

@@ -1,9 +1,10 @@
 import type { EntityManager } from 'typeorm'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 
 import type { AttachOptions } from '../../src/redstream.ts'
 import { decodeMessages } from '../../src/streams/message.ts'
-import { partsOfTransaction, type TransactionText } from '../../src/streams/transaction.ts'
+import { StreamWriter } from '../../src/streams/stream-writer.ts'
+import { hasId, partsOfTransaction, type TransactionText } from '../../src/streams/transaction.ts'
 import { captured, published, type Captured } from '../support/captured.ts'
 
 interface Entry {
@@ -153,6 +154,50 @@ describe('which transaction a delay message belongs to', () => {
     // PostgreSQL answers COMMIT with ROLLBACK, and TypeORM says nothing.
     await failing
     expect(await app.dataSource.manager.count(app.City)).toBe(0)
+    await expect.poll(entries).toEqual([])
+  })
+
+  test.each(['reject', 'accept'] as const)(
+    'a transaction that fails with the question for its id is not taken for committed (%s)',
+    async (onUnavailable) => {
+      await open({ onUnavailable })
+      const { schema } = app.space
+      // As when the query is cancelled, or runs into `statement_timeout`.
+      await app.dataSource.query(
+        `CREATE FUNCTION "${schema}".pg_current_xact_id_if_assigned() RETURNS xid8 LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'canceling statement'; END $$`,
+      )
+      const failing = app.dataSource.transaction(async (manager) => {
+        await manager.save(app.city('Rome'))
+        await manager.query('SELECT pg_sleep(1.1)')
+        await manager.query(`SET LOCAL search_path = "${schema}", pg_catalog`)
+      })
+      await expect(failing).rejects.toThrow('canceling statement')
+      expect(await app.dataSource.manager.count(app.City)).toBe(0)
+      await expect.poll(entries).toEqual([])
+    },
+  )
+
+  test('a large one names itself page by page, so that each page has the whole timeout for itself', async () => {
+    await open()
+    let underWay = 0
+    const pages: number[] = []
+    const { delay } = StreamWriter.prototype
+    const spy = vi.spyOn(StreamWriter.prototype, 'delay')
+    spy.mockImplementation(async function (this: StreamWriter, rows, transaction) {
+      if (hasId(transaction!)) pages.push(++underWay > 1 ? Infinity : rows.length)
+      const written = await delay.call(this, rows, transaction)
+      if (hasId(transaction!)) underWay--
+      return written
+    })
+    onTestFinished(() => spy.mockRestore())
+    await app.dataSource.transaction(async (manager) => {
+      const rows = Array.from({ length: 12_000 }, () => ({ name: 'many', population: 9 }))
+      await app.redstream.insert(app.City, rows, { manager })
+      await manager.query('SELECT pg_sleep(1.1)')
+    })
+    expect(pages).toEqual([5_000, 5_000, 2_000])
+    expect(new Set(await app.ids('bulk')).size).toBe(12_000)
     await expect.poll(entries).toEqual([])
   })
 

@@ -1,9 +1,19 @@
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 
 import { Delayer, type DelayerOptions } from '../../src/streams/delayer.ts'
 import { encodeDelayed } from '../../src/streams/message.ts'
 import type { OpenTransactions, TransactionState, TransactionText } from '../../src/streams/transaction.ts'
-import { eventually, idsIn, messages, redisNow, rowIds, start, useStreams } from '../support/streams.ts'
+import { TcpProxy } from '../support/tcp-proxy.ts'
+import {
+  eventually,
+  idsIn,
+  messages,
+  openConnections,
+  redisNow,
+  rowIds,
+  start,
+  useStreams,
+} from '../support/streams.ts'
 import type { TestStream } from '../support/streams.ts'
 
 const open = useStreams()
@@ -152,6 +162,71 @@ test('an entry without an id goes by its age while somebody else holds it up, or
   answers.names = []
   expect(await delayer.runOnce()).toBe(1)
   expect(await idsIn(redis, partition.keys.delay)).toEqual(['elsewhere'])
+})
+
+test('what is known of many entries is kept once', async () => {
+  const stream = await open()
+  const { redis, partition } = stream
+  const at = (await redisNow(redis)) - 10_000
+  const writes = redis.pipeline()
+  for (const id of rowIds(2_000))
+    writes.xadd(partition.keys.delay, `${at}-${id}`, ...encodeDelayed([{ id }], 'c:'))
+  await writes.exec()
+  let looked = 0
+  class Names extends Set<string> {
+    override has(name: string): boolean {
+      looked++
+      return super.has(name)
+    }
+  }
+  const answers = new Answers()
+  const names = rowIds(100)
+  const transactionsOpen = async (): Promise<OpenTransactions> => ({ cluster: 'c', names: new Names(names) })
+  const delayer = delayerOf(stream, answers, {
+    transactions: { of: (some) => answers.of(some), open: transactionsOpen },
+  })
+  expect(await delayer.runOnce()).toBe(0)
+  names.pop()
+  expect(await delayer.runOnce()).toBe(0)
+  expect(looked).toBe(100)
+  names.length = 0
+  expect(await delayer.runOnce()).toBe(2_000)
+})
+
+test('others that begin later do not hold an entry up, however long it waits', async () => {
+  vi.useFakeTimers({ toFake: ['performance'] })
+  onTestFinished(() => void vi.useRealTimers())
+  const stream = await open()
+  const answers = new Answers()
+  await delayed(stream, ['1'], 3_000, 'c:')
+  const delayer = delayerOf(stream, answers, { delayMs: 3_600_000 })
+  answers.names = ['1/1']
+  expect(await delayer.runOnce()).toBe(0)
+  // It looks through the whole stream anew once a minute.
+  vi.advanceTimersByTime(61_000)
+  answers.names = ['1/1', '2/2']
+  expect(await delayer.runOnce()).toBe(0)
+  answers.names = ['2/2']
+  expect(await delayer.runOnce()).toBe(1)
+})
+
+test('while Redis is away, it does not wait for the database', async () => {
+  const stream = await open()
+  const proxy = await TcpProxy.to(stream.url)
+  onTestFinished(() => proxy.close())
+  const behind = openConnections(`redis://127.0.0.1:${proxy.port}`, stream.logger, 200)
+  const delayer = delayerOf(stream, new Answers(), { redis: behind.commands })
+  start(delayer)
+  await eventually(() => expect(proxy.connections).toBe(1))
+  await proxy.refuse()
+  const failures = (): unknown[] =>
+    stream.log.flatMap(({ message, facts }) =>
+      message.startsWith('the Delayer failed') ? facts['step'] : [],
+    )
+  await eventually(() => expect(failures().length).toBeGreaterThan(3))
+  expect(new Set(failures())).toEqual(new Set(['requeue']))
+  expect(delayer.progress.report().waitsFor).toEqual(['Redis'])
+  await proxy.accept()
 })
 
 test('one that could not be asked about at first has no suspects before it can', async () => {

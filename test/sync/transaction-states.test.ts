@@ -11,13 +11,19 @@ let server: ServerHandle
 let dataSource: DataSource
 let ids: TransactionIds
 const log: LogLine[] = []
+const settings = {
+  max_prepared_transactions: '5',
+  // It never comes; whoever wants to wait for it says so.
+  synchronous_standby_names: 'away',
+  synchronous_commit: 'local',
+}
 
-// One of our own, because prepared transactions are switched off as a rule.
+// One of our own, because prepared transactions and synchronous standbys are switched off as a rule.
 beforeAll(async () => {
-  server = await startPostgres({ fsync: true, settings: { max_prepared_transactions: '5' } })
+  server = await startPostgres({ fsync: true, settings })
   dataSource = await connect(server.url)
   await dataSource.query('CREATE TABLE rows (id integer)')
-  ids = (await TransactionIds.of(dataSource))!
+  ids = (await TransactionIds.of(dataSource, recordingLogger(log)))!
 })
 afterAll(async () => {
   await dataSource?.destroy()
@@ -78,6 +84,24 @@ test('open transactions are those that have begun and not ended, with an id or w
   expect(await PostgresTransactionStates.of(dataSource, recordingLogger(log))!.open()).toMatchObject({
     cluster,
   })
+})
+
+test('one whose COMMIT waits for a synchronous standby is open: nobody else sees its rows yet', async () => {
+  const { queryRunner, transaction } = await begun()
+  await queryRunner.query('SET LOCAL synchronous_commit = on')
+  const commit = queryRunner.commitTransaction()
+  const of = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+  const waiting = `SELECT count(*)::integer AS count ${of}`
+  await expect.poll(() => dataSource.query(waiting)).toEqual([{ count: 1 }])
+  const states = PostgresTransactionStates.of(dataSource, recordingLogger(log))!
+  expect((await states.open())?.names.size).toBe(1)
+  expect(await stateOf(transaction)).toBe('in progress')
+  // The same below the end of the snapshot.
+  await dataSource.query('INSERT INTO rows VALUES (1)')
+  expect(await stateOf(transaction)).toBe('in progress')
+  await dataSource.query(`SELECT pg_cancel_backend(pid) ${of}`)
+  await commit
+  expect(await stateOf(transaction)).toBe('committed')
 })
 
 test('a transaction of another database is not ours', async () => {
@@ -185,7 +209,7 @@ test('an ordinary role may ask; one that may not is told once, and everything is
   )
   onTestFinished(() => ordinary.destroy())
   expect(await stateOf(transaction, ordinary)).toBe('committed')
-  expect(await TransactionIds.of(ordinary)).toBeDefined()
+  expect(await TransactionIds.of(ordinary, recordingLogger(log))).toBeDefined()
   const { queryRunner: writer } = await begun()
   expect((await PostgresTransactionStates.of(ordinary, recordingLogger(log))!.open())?.names.size).toBe(1)
   await writer.rollbackTransaction()
@@ -196,5 +220,7 @@ test('an ordinary role may ask; one that may not is told once, and everything is
   for (let i = 0; i < 2; i++)
     expect(await states.of([transaction])).toEqual(new Map([[transaction, 'unknown']]))
   expect(log).toMatchObject([{ level: 'warn' }])
-  expect(await TransactionIds.of(ordinary)).toBeUndefined()
+  log.length = 0
+  expect(await TransactionIds.of(ordinary, recordingLogger(log))).toBeUndefined()
+  expect(log).toMatchObject([{ level: 'warn', message: expect.stringContaining('delay.ask') }])
 })
