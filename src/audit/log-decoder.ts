@@ -2,6 +2,7 @@ import type { Pgoutput } from 'pg-logical-replication'
 
 import { changesOfTexts, type RowTexts, type WatchedTable } from '../capture/watched-table.ts'
 import type { RowChange } from '../capture/changes.ts'
+import { isSame } from '../wal/log-tables.ts'
 import type { SeenKind } from './matcher.ts'
 import type { ShadowChange } from './shadow.ts'
 
@@ -37,8 +38,8 @@ export class LogDecoder {
       case 'delete':
         return this.#rowChanges(message)
       case 'truncate':
-        return message.relations.flatMap(({ relationOid }) => {
-          const metadata = this.#tables.get(relationOid)?.metadata
+        return message.relations.flatMap((relation) => {
+          const metadata = this.#tableOf(relation)?.metadata
           const facts = { row: undefined, kind: 'truncate', isCertain: true } as const
           return metadata === undefined ? [] : [{ ...facts, metadata, committedMs: this.#committedMs }]
         })
@@ -53,17 +54,23 @@ export class LogDecoder {
     for (const column of relation.columns) column.parser = (text: unknown) => text
   }
 
+  /** The library reads the number, which has no sign, as one that has. */
+  #tableOf({ relationOid }: Relation): WatchedTable | undefined {
+    return this.#tables.get(relationOid >>> 0)
+  }
+
   #rowChanges(message: RowMessage): ShadowChange[] {
     const { relation } = message
-    const table = this.#tables.get(relation.relationOid)
+    const table = this.#tableOf(relation)
     if (table === undefined) return []
     const before = rowBefore(message)
     const after = message.tag === 'delete' ? undefined : texts(message.new)
     const isWhole = message.tag !== 'update' || message.old !== null
-    if (message.tag === 'update' && isWhole && !mattersTo(table, before, after)) return []
+    if (isWhole && before !== undefined && after !== undefined && isSame(table, before, after)) return []
     const parsers = this.#parsers.get(relation)
     const rows = changesOfTexts(table, { before, after }, ({ databaseName }, text) =>
-      parsers === undefined ? text : parsers.get(databaseName)!(text),
+      // A column may be renamed meanwhile.
+      (parsers?.get(databaseName) ?? String)(text),
     )
     // Without the row as it was, nobody can say whether an update has changed more than columns that nobody watches.
     const isCertain = isWhole || relation.columns.every(({ name }) => table.columns.has(name))
@@ -83,10 +90,6 @@ function rowBefore(message: RowMessage): RowTexts | undefined {
   if (told !== null) return texts(told)
   // The key is as it was, and nothing more is known.
   return message.tag === 'update' ? texts(message.new) : undefined
-}
-
-function mattersTo(table: WatchedTable, before: RowTexts | undefined, after: RowTexts | undefined): boolean {
-  return [...table.columns].some((name) => before?.[name] !== after?.[name])
 }
 
 function kindOf({ kind }: RowChange): SeenKind {

@@ -4,6 +4,9 @@ import type { WatchedTable } from '../capture/watched-table.ts'
 import { RedstreamError } from '../errors.ts'
 import { sqlStateOf } from '../sql-state.ts'
 import type { Logger } from '../runtime/logger.ts'
+import { missingIdentity, partProblem, tablesInDatabase, type TableInDatabase } from '../wal/catalog.ts'
+import { publicationWays } from '../wal/log-part.ts'
+import { checkServer } from '../wal/slot.ts'
 import { LogDecoder } from './log-decoder.ts'
 import { auditMark, type AuditSession } from './session.ts'
 import type { Shadow, ShadowChange, ShadowRead } from './shadow.ts'
@@ -56,11 +59,12 @@ export class LogShadow implements Shadow {
 
   async open(): Promise<void> {
     try {
-      const relations = await this.#relations()
-      const names = this.#tables.map(({ metadata }) => this.#quoted(metadata.tablePath)).join(', ')
+      const facts = await checkServer(this.#dataSource, 'audit against "wal"')
+      const tables = await this.#tablesInDatabase()
+      const names = tables.map(({ path }) => path).join(', ')
       const publication = this.#escaped(this.#publication)
       await this.#session.query(
-        `CREATE PUBLICATION ${publication} FOR TABLE ${names} WITH (publish_via_partition_root = true);
+        `CREATE PUBLICATION ${publication} FOR TABLE ${names} WITH (${publicationWays(facts)});
         COMMENT ON PUBLICATION ${publication} IS '${auditMark}'`,
       )
       this.#logger.info(
@@ -72,7 +76,10 @@ export class LogShadow implements Shadow {
         [this.#publication],
       )
       this.#slot = slot!.name
-      this.#decode = await decoding(this.#publication, new LogDecoder(relations))
+      this.#decode = await decoding(
+        this.#publication,
+        new LogDecoder(new Map(tables.map(({ oid, watched }) => [oid, watched]))),
+      )
     } catch (error) {
       throw described(error)
     }
@@ -120,28 +127,27 @@ export class LogShadow implements Shadow {
     this.#notBefore = performance.now() + Math.max(leastPauseMs, tookMs / shareOfTime)
   }
 
-  /** The tables by the number of their relation. */
-  async #relations(): Promise<Map<number, WatchedTable>> {
-    const relations = new Map<number, WatchedTable>()
-    for (const table of this.#tables) {
-      const path = table.metadata.tablePath
-      const [found] = await this.#session.query<{ oid: string; isFull: boolean; identity: string[] }>(
-        identitySql,
-        [this.#quoted(path)],
-      )
-      if (found === undefined) throw new RedstreamError('DATABASE', `the table ${path} does not exist`)
-      const isTold = table.key.every(({ databaseName }) => found.identity.includes(databaseName))
-      if (!found.isFull && !isTold) throw withoutIdentity(path)
-      relations.set(Number(found.oid), table)
+  /**
+   * The tables as the database has them.
+   *
+   * @throws RedstreamError DATABASE when the log does not name their rows, or PostgreSQL would refuse the application's
+   *   writes as long as they are published
+   */
+  async #tablesInDatabase(): Promise<TableInDatabase[]> {
+    const found = await tablesInDatabase(this.#dataSource, this.#tables)
+    for (const { metadata } of this.#tables)
+      if (!found.some(({ watched }) => watched.metadata === metadata))
+        throw new RedstreamError('DATABASE', `the table ${metadata.tablePath} does not exist`)
+    for (const { watched, parts } of found) {
+      for (const part of parts) {
+        const problem = partProblem(part)
+        if (problem !== undefined)
+          throw new RedstreamError('DATABASE', `${part.path} ${problem}; or audit against "trigger"`)
+        // Of former values it only needs the key.
+        if (missingIdentity({ ...watched, former: [] }, part).length > 0) throw withoutIdentity(part.path)
+      }
     }
-    return relations
-  }
-
-  #quoted(tablePath: string): string {
-    return tablePath
-      .split('.')
-      .map((part) => this.#escaped(part))
-      .join('.')
+    return found
   }
 
   #escaped(name: string): string {
@@ -164,15 +170,6 @@ export async function removeLogShadow(
   if (found?.exists) await session.query(`DROP PUBLICATION ${driver.escape(auditSchema)}`)
   return found?.exists === true
 }
-
-/** The columns that the log tells of a row that is updated or deleted. */
-const identitySql = `
-  SELECT c.oid::int8::text AS oid, c.relreplident = 'f' AS "isFull", ARRAY(
-    SELECT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
-    WHERE i.indrelid = c.oid
-      AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident)
-  ) AS identity
-  FROM pg_class c WHERE c.oid = to_regclass($1)`
 
 async function decoding(publication: string, decoder: LogDecoder): Promise<(data: Buffer) => ShadowChange[]> {
   const { PgoutputPlugin } = await import('pg-logical-replication')

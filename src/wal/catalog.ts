@@ -17,6 +17,10 @@ export interface TablePart {
   readonly primaryKey: readonly string[]
   /** Columns of the index that is the identity. */
   readonly identityIndex: readonly string[]
+  /** Other tables inherit from it (INHERITS), whose rows are rows of it too. */
+  readonly hasHeirs: boolean
+  /** It has generated columns that are not stored. */
+  readonly hasVirtualColumns: boolean
 }
 
 /** A watched table as the database has it. */
@@ -34,10 +38,15 @@ export interface TableInDatabase {
 export interface Publication {
   /** Numbers of its tables. */
   readonly tables: ReadonlySet<number>
+  /** Numbers of those of which it tells only some rows or columns. */
+  readonly narrowed: ReadonlySet<number>
   /** Its tables' names, quoted, with their schemas, in the same order. */
   readonly paths: readonly string[]
   readonly allTables: boolean
-  /** It tells of all kinds of writes, and of partitions by the names of their tables. */
+  /**
+   * It tells of all kinds of writes, of partitions by the names of their tables, and of generated columns (PostgreSQL 18
+   * or newer; those before leave them out).
+   */
   readonly isComplete: boolean
 }
 
@@ -53,6 +62,8 @@ const partSchema = z.object({
   identity: z.string(),
   primaryKey: z.array(z.string()),
   identityIndex: z.array(z.string()),
+  hasHeirs: z.boolean(),
+  hasVirtualColumns: z.boolean(),
 })
 
 const columnsOfIndex = (which: string): string => `ARRAY(
@@ -63,7 +74,11 @@ const partsSql = `
 SELECT w.n, t.oid, n.nspname AS schema, t.relname AS name, format('%I.%I', n.nspname, t.relname) AS path,
   format('%I.%I', m.nspname, p.relname) AS part, p.relkind AS kind, p.relpersistence AS persistence,
   p.relreplident AS identity, ${columnsOfIndex('indisprimary')} AS "primaryKey",
-  ${columnsOfIndex('indisreplident')} AS "identityIndex"
+  ${columnsOfIndex('indisreplident')} AS "identityIndex",
+  EXISTS (
+    SELECT FROM pg_inherits i JOIN pg_class h ON h.oid = i.inhrelid WHERE i.inhparent = p.oid AND NOT h.relispartition
+  ) AS "hasHeirs",
+  EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = p.oid AND a.attgenerated = 'v') AS "hasVirtualColumns"
 FROM unnest($1::text[]) WITH ORDINALITY AS w (path, n)
 JOIN pg_class t ON t.oid = to_regclass(w.path)
 JOIN pg_namespace n ON n.oid = t.relnamespace
@@ -99,23 +114,28 @@ export async function tablesInDatabase(
 
 const publicationSchema = z.object({
   tables: z.array(z.coerce.number()),
+  narrowed: z.array(z.coerce.number()),
   paths: z.array(z.string()),
   allTables: z.boolean(),
   isComplete: z.boolean(),
 })
 
+// Columns that not every version has are read as JSON.
 const publicationSql = `
 SELECT COALESCE(array_agg(r.prrelid ORDER BY r.prrelid) FILTER (WHERE r.oid IS NOT NULL), '{}') AS tables,
+  COALESCE(array_agg(r.prrelid) FILTER (
+    WHERE to_jsonb(r) ->> 'prqual' IS NOT NULL OR to_jsonb(r) ->> 'prattrs' IS NOT NULL), '{}') AS narrowed,
   COALESCE(array_agg(format('%I.%I', n.nspname, c.relname) ORDER BY r.prrelid) FILTER (WHERE r.oid IS NOT NULL), '{}')
     AS paths,
   p.puballtables AS "allTables",
-  p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AND p.pubviaroot AS "isComplete"
+  p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AND p.pubviaroot
+    AND COALESCE(to_jsonb(p) ->> 'pubgencols', 's') = 's' AS "isComplete"
 FROM pg_publication p
 LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid
 LEFT JOIN pg_class c ON c.oid = r.prrelid
 LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE p.pubname = $1
-GROUP BY p.oid, p.puballtables, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, p.pubviaroot`
+GROUP BY p.oid`
 
 /** The publication of a name; undefined when there is none. */
 export async function publicationInDatabase(
@@ -123,7 +143,40 @@ export async function publicationInDatabase(
   name: string,
 ): Promise<Publication | undefined> {
   const [row] = z.array(publicationSchema).parse(await dataSource.query(publicationSql, [name]))
-  return row === undefined ? undefined : { ...row, tables: new Set(row.tables) }
+  return row === undefined
+    ? undefined
+    : { ...row, tables: new Set(row.tables), narrowed: new Set(row.narrowed) }
+}
+
+/**
+ * Why the log cannot tell of a table, or PostgreSQL would refuse the application's writes once it is published; undefined
+ * when it can.
+ */
+export function partProblem(part: TablePart): string | undefined {
+  const { kind, persistence, identity, primaryKey, identityIndex, hasHeirs } = part
+  if (kind !== 'r' && kind !== 'p') return 'is no table, and the log tells of tables alone'
+  if (persistence !== 'p') return 'is not in the log: ALTER TABLE … SET LOGGED'
+  if (hasHeirs)
+    return (
+      'has tables that inherit from it (INHERITS), and the log tells of their rows by their own names: choose capture ' +
+      '"trigger", or make them partitions'
+    )
+  const hasKey = identity === 'f' || primaryKey.length > 0 || identityIndex.length > 0
+  if (!hasKey)
+    return (
+      'has no primary key, and PostgreSQL would refuse updates and deletes of a published table without one: add it ' +
+      '(ALTER TABLE … ADD PRIMARY KEY), or let the log tell whole rows (ALTER TABLE … REPLICA IDENTITY FULL)'
+    )
+  return identity === 'f' ? wholeRowProblem(part) : undefined
+}
+
+/** Why PostgreSQL would refuse updates and deletes of a published table whose log tells whole rows. */
+export function wholeRowProblem({ hasVirtualColumns }: TablePart): string | undefined {
+  if (!hasVirtualColumns) return undefined
+  return (
+    'has a virtual generated column, and PostgreSQL refuses updates and deletes of a published table with one when the ' +
+    'log tells whole rows (REPLICA IDENTITY FULL): make the column STORED, or choose capture "trigger"'
+  )
 }
 
 /** The columns that the log tells of a row as it was. */

@@ -58,7 +58,7 @@ export class Follower implements Worker {
         activity.begins('follow')
         if (!beats) await heartbeat.start()
         beats = true
-        const { reader } = await this.#keeper.provide()
+        const { reader } = await this.#keeper.provide('verify', signal)
         if (reader !== undefined) {
           if (!standsBy)
             logger.info({ slot: this.name }, `standing by: ${describeReader(reader)} reads the log`)

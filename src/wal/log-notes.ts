@@ -88,12 +88,13 @@ export class LogNotes {
     }
   }
 
-  /** There is a slot again: what is verified from now on is right. */
-  async resume(): Promise<void> {
+  /** The log tells all changes of these indices again: what is verified from now on is right. */
+  async resume(indexes: readonly string[]): Promise<void> {
     const { verify } = await this.read()
     const slotAt = Math.floor(await this.now())
-    for (const [index, due] of verify) {
-      if (due.slotAt === undefined) await this.#replace(index, due, { ...due, slotAt })
+    for (const index of indexes) {
+      const due = verify.get(index)
+      if (due !== undefined && due.slotAt === undefined) await this.#replace(index, due, { ...due, slotAt })
     }
   }
 

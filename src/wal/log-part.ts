@@ -2,11 +2,12 @@ import type { DatabasePart, DatabaseStep, Removal } from '../capture/database-ob
 import { RedstreamError } from '../errors.ts'
 import {
   missingIdentity,
+  partProblem,
   publicationInDatabase,
   tablesInDatabase,
+  wholeRowProblem,
   type Publication,
   type TableInDatabase,
-  type TablePart,
 } from './catalog.ts'
 import type { LogNames } from './names.ts'
 import { describeLogError, type ServerFacts } from './refusals.ts'
@@ -46,19 +47,22 @@ export class LogPart implements DatabasePart {
     ])
     return [
       ...tables.flatMap(identitySteps),
-      ...publicationSteps(names.publication, publication, tables),
+      ...publicationSteps(names.publication, publication, tables, facts),
       slotStep(names.slot, slot !== undefined, facts),
     ]
   }
 
   async apply(): Promise<DatabaseStep[]> {
     const steps = await this.plan()
+    const keeper = new SlotKeeper(this.#site)
+    // What a slot could not tell until now is missed, and nothing shows it any more when the steps are done.
+    await keeper.look()
     for (const step of steps) {
       if (step.sql === '' || step.object === slotObject(this.#site.names)) continue
       await this.#run(step)
     }
     // It notes what was missed, when there has been one before.
-    await new SlotKeeper(this.#site).provide('nothing missed')
+    await keeper.provide('nothing missed')
     return steps
   }
 
@@ -111,13 +115,13 @@ function slotObject({ slot }: LogNames): string {
 /** What a table must tell of a row as it was: its key, and foreign keys whose former values are needed. */
 function identitySteps({ watched, parts }: TableInDatabase): DatabaseStep[] {
   return parts.flatMap((part) => {
-    const problem = partProblem(part)
-    if (problem !== undefined) throw new RedstreamError('DATABASE', `capture "wal": ${part.path} ${problem}`)
     const missing = missingIdentity(watched, part)
-    if (missing.length === 0) return []
     const key = watched.key.map(({ databaseName }) => databaseName)
     const suffices = watched.former.length === 0 && key.every((name) => part.primaryKey.includes(name))
     const identity = suffices ? 'DEFAULT' : 'FULL'
+    const problem = partProblem(part) ?? (missing.length > 0 && !suffices ? wholeRowProblem(part) : undefined)
+    if (problem !== undefined) throw new RedstreamError('DATABASE', `capture "wal": ${part.path} ${problem}`)
+    if (missing.length === 0) return []
     return [
       {
         object: `replica identity of ${part.path}`,
@@ -142,30 +146,14 @@ function formerIdentitySteps({ watched, parts }: TableInDatabase): DatabaseStep[
     }))
 }
 
-/** Why the log cannot tell of a table; undefined when it can. */
-function partProblem({
-  kind,
-  persistence,
-  identity,
-  primaryKey,
-  identityIndex,
-}: TablePart): string | undefined {
-  if (kind !== 'r' && kind !== 'p') return 'is no table, and the log tells of tables alone'
-  if (persistence !== 'p') return 'is not in the log: ALTER TABLE … SET LOGGED'
-  const hasKey = identity === 'f' || primaryKey.length > 0 || identityIndex.length > 0
-  if (hasKey) return undefined
-  return (
-    'has no primary key, and PostgreSQL would refuse updates and deletes of a published table without one: add it ' +
-    '(ALTER TABLE … ADD PRIMARY KEY), or let the log tell whole rows (ALTER TABLE … REPLICA IDENTITY FULL)'
-  )
-}
-
 function publicationSteps(
   name: string,
   publication: Publication | undefined,
   tables: readonly TableInDatabase[],
+  facts: ServerFacts,
 ): DatabaseStep[] {
   const object = `publication ${name}`
+  const ways = publicationWays(facts)
   const list = (paths: readonly string[]): string => paths.join(', ')
   if (publication === undefined) {
     const paths = list(tables.map(({ path }) => path))
@@ -173,7 +161,7 @@ function publicationSteps(
       {
         object,
         action: 'create',
-        sql: `CREATE PUBLICATION "${name}" FOR TABLE ${paths} WITH (publish_via_partition_root = true)`,
+        sql: `CREATE PUBLICATION "${name}" FOR TABLE ${paths} WITH (${ways})`,
       },
     ]
   }
@@ -183,13 +171,26 @@ function publicationSteps(
   if (!publication.isComplete)
     replace(
       'it leaves out some kinds of writes',
-      "SET (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)",
+      `SET (publish = 'insert, update, delete, truncate', ${ways})`,
     )
   if (!publication.allTables) {
-    const added = tables.filter(({ oid }) => !publication.tables.has(oid)).map(({ path }) => path)
+    const { tables: published, narrowed } = publication
+    const partly = tables.filter(({ oid }) => narrowed.has(oid)).map(({ path }) => path)
+    if (partly.length > 0)
+      replace(`it tells only some rows or columns of ${list(partly)}`, `DROP TABLE ${list(partly)}`)
+    const added = tables.filter(({ oid }) => !published.has(oid) || narrowed.has(oid)).map(({ path }) => path)
     if (added.length > 0) replace(`it lacks ${list(added)}`, `ADD TABLE ${list(added)}`)
   }
   return steps.length === 0 ? [{ object, action: 'nothing', sql: '' }] : steps
+}
+
+/**
+ * How a publication tells of tables. From PostgreSQL 18 on it refuses updates of a table with REPLICA IDENTITY FULL whose
+ * generated columns it does not tell: https://www.postgresql.org/docs/18/logical-replication-gencols.html
+ */
+export function publicationWays({ version }: Pick<ServerFacts, 'version'>): string {
+  const viaRoot = 'publish_via_partition_root = true'
+  return version >= 180_000 ? `${viaRoot}, publish_generated_columns = stored` : viaRoot
 }
 
 /** Tables that no index with capture "wal" depends on any more. */

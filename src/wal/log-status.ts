@@ -3,7 +3,7 @@ import { checkTables } from './check-tables.ts'
 import type { Notes } from './log-notes.ts'
 import { describeLogError } from './refusals.ts'
 import type { LogSite } from './site.ts'
-import { lookAtSlot, type SlotLook } from './slot.ts'
+import { checkServer, lookAtSlot, type SlotLook } from './slot.ts'
 import { lagMs } from './slot-verdict.ts'
 
 /** The log of the database, and who reads it. */
@@ -36,6 +36,7 @@ export async function logStatus(site: LogSite): Promise<LogStatus> {
   }))
   const common = { slot: names.slot, verify }
   try {
+    await checkServer(site.dataSource)
     const look = await lookAtSlot(site.dataSource, names.slot)
     const problem = await checkTables(site).then(
       () => undefined,

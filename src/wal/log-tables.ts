@@ -74,18 +74,16 @@ function rowOf(message: RowMessage): Row {
   if (message.tag === 'delete') return { before }
   if (before === undefined) return { after: message.new }
   // A large value that stays is not told again. Where it is part of the key, the old key has it.
-  const after = Object.entries(message.new as RowTexts).map(([name, text]) => [
-    name,
-    text ?? kept(before, name, text),
-  ])
+  const after = Object.entries(message.new as Record<string, string | null | undefined>).map(
+    ([name, text]) => [name, text === undefined ? before[name] : text],
+  )
   return { before, after: Object.fromEntries(after) as RowTexts }
 }
 
-function kept(before: RowTexts, name: string, text: string | null | undefined): string | null | undefined {
-  return text === null ? null : before[name]
-}
-
-/** Only with REPLICA IDENTITY FULL can it be seen that nothing has changed that matters. */
-function isSame({ columns }: WatchedTable, before: RowTexts, after: RowTexts): boolean {
-  return [...columns].every((name) => before[name] === after[name])
+/**
+ * Only with REPLICA IDENTITY FULL can it be seen that nothing has changed that matters. Of a generated column the log tells
+ * nothing before PostgreSQL 18: it may have changed.
+ */
+export function isSame({ columns }: WatchedTable, before: RowTexts, after: RowTexts): boolean {
+  return [...columns].every((name) => name in before && before[name] === after[name])
 }

@@ -1,5 +1,7 @@
+import type { WatchedTable } from '../capture/watched-table.ts'
 import { RedstreamError } from '../errors.ts'
 import { ReindexStore } from '../reindex/store.ts'
+import { describeProblems, lookAtTables } from './check-tables.ts'
 import { formatLsn } from './lsn.ts'
 import type { Notes, VerifyDue } from './log-notes.ts'
 import { describeReader } from './refusals.ts'
@@ -8,7 +10,8 @@ import { checkServer, createSlot, dropSlot, lookAtSlot, type Slot, type SlotLook
 import { judgeSlot, nextMark } from './slot-verdict.ts'
 
 /**
- * Looks after the replication slot: how much log the server keeps for it, and what becomes of the indices when it is lost.
+ * Looks after the replication slot: how much log the server keeps for it, and what becomes of the indices when it is lost,
+ * or when it does not tell everything any more.
  *
  * Owns no state: what must be remembered is in Redis (`LogNotes`). Any number of keepers may look at the same time, and
  * none of them needs to read the log. The database comes first: at the limit the slot is dropped also when Redis cannot
@@ -17,6 +20,8 @@ import { judgeSlot, nextMark } from './slot-verdict.ts'
 export class SlotKeeper {
   readonly #site: LogSite
   #warned = false
+  /** What the log did not tell at the last look. */
+  #untold = ''
 
   constructor(site: LogSite) {
     this.#site = site
@@ -61,9 +66,10 @@ export class SlotKeeper {
    * written before it: then the indices are to be verified.
    *
    * @param first - whether a slot that Redis has never heard of means that nothing was missed
+   * @param signal - ends the wait for a slot that is being made
    * @throws RedstreamError DATABASE with the cure
    */
-  async provide(first: 'nothing missed' | 'verify' = 'verify'): Promise<Slot> {
+  async provide(first: 'nothing missed' | 'verify' = 'verify', signal?: AbortSignal): Promise<Slot> {
     const { dataSource, names, notes, indexes, logger } = this.#site
     const facts = await checkServer(dataSource)
     const found = await this.look()
@@ -77,7 +83,11 @@ export class SlotKeeper {
         reason,
       )
     }
-    await createSlot(dataSource, names.slot, facts)
+    logger.info(
+      { slot: names.slot },
+      'makes the replication slot: it is there when the transactions that are open now have ended (pg_stat_activity)',
+    )
+    await createSlot(dataSource, names.slot, facts, signal)
     const made = await this.look()
     if (made === undefined) throw new Error(`the replication slot "${names.slot}" is gone again`)
     const due = [...verify.keys(), ...indexes.map(({ index }) => index.name)]
@@ -121,12 +131,35 @@ export class SlotKeeper {
   async #note(look: SlotLook, slot: Slot, { mark, verify }: Notes): Promise<void> {
     const { names, notes } = this.#site
     const now = await notes.now()
+    const untold = await this.#demandUntold()
     await notes.noteSlot(
       { name: names.slot, confirmed: formatLsn(slot.confirmed) },
       nextMark(mark, look, now),
     )
-    if ([...verify.values()].some(({ slotAt }) => slotAt === undefined)) await notes.resume()
+    const told = [...verify].filter(([index, { slotAt }]) => slotAt === undefined && !untold.has(index))
+    if (told.length > 0) await notes.resume(told.map(([index]) => index))
     for (const [index, due] of verify) await this.#settleByReindex(index, due)
+  }
+
+  /**
+   * Somebody may alter publication and tables while the log is read, and nothing ends then: the server just does not tell of
+   * some changes.
+   *
+   * @returns the indices that miss changes as long as it stays so
+   */
+  async #demandUntold(): Promise<ReadonlySet<string>> {
+    const { names, notes, logger } = this.#site
+    const { problems } = await lookAtTables(this.#site)
+    const reason = problems.length === 0 ? '' : describeProblems(problems)
+    const indexes = indexesBehind(this.#site, new Set(problems.flatMap(({ tables }) => tables)))
+    if (indexes.size > 0) await notes.demand([...indexes], reason)
+    if (reason !== '' && reason !== this.#untold)
+      logger.error(
+        { slot: names.slot, reason, indexes: [...indexes] },
+        'the log does not tell all changes: run `redstream init`, then `redstream verify NAME --repair` for each index',
+      )
+    this.#untold = reason
+    return indexes
   }
 
   /** A new index that was begun after the slot was made holds every change. */
@@ -140,4 +173,16 @@ export class SlotKeeper {
     if (await notes.settle(name, due))
       logger.info({ index: name }, 'made anew since the slot was lost: in step again')
   }
+}
+
+/** The indices whose documents show rows of some tables. */
+function indexesBehind({ sources }: LogSite, tables: ReadonlySet<WatchedTable>): Set<string> {
+  const paths = new Set([...tables].map(({ metadata }) => metadata.tablePath))
+  const behind = sources.filter(({ definition }) => paths.has(definition.metadata.tablePath))
+  return new Set(
+    behind.flatMap(({ index, paths: ways }) => [
+      ...(index === undefined ? [] : [index.name]),
+      ...ways.map(({ owner }) => owner.name),
+    ]),
+  )
 }

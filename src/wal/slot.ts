@@ -80,12 +80,13 @@ SELECT current_setting('server_version_num')::int AS version, pg_is_in_recovery(
 /**
  * What the server is.
  *
+ * @param what - for which its log is followed, for the error
  * @throws RedstreamError DATABASE when its log cannot be followed, with the cure
  */
-export async function checkServer(dataSource: DataSource): Promise<ServerFacts> {
+export async function checkServer(dataSource: DataSource, what = 'capture "wal"'): Promise<ServerFacts> {
   const [facts] = await dataSource.query<ServerFacts[]>(factsSql)
   const problem = serverProblem(facts!)
-  if (problem !== undefined) throw new RedstreamError('DATABASE', `capture "wal": ${problem}`)
+  if (problem !== undefined) throw new RedstreamError('DATABASE', `${what}: ${problem}`)
   return facts!
 }
 
@@ -96,15 +97,31 @@ export function createSlotSql(name: string, { version }: Pick<ServerFacts, 'vers
 }
 
 /**
- * Makes a slot. It waits for the transactions that are open, whose changes it will tell in part otherwise.
+ * Makes a slot. It waits for the transactions that are open, whose changes it will tell in part otherwise; that may be for
+ * hours, and is given up when `signal` aborts.
  *
  * @throws RedstreamError DATABASE with the cure
  */
-export async function createSlot(dataSource: DataSource, name: string, facts: ServerFacts): Promise<void> {
+export async function createSlot(
+  dataSource: DataSource,
+  name: string,
+  facts: ServerFacts,
+  signal?: AbortSignal,
+): Promise<void> {
+  const queryRunner = dataSource.createQueryRunner('master')
+  let giveUp = (): void => undefined
   try {
-    await dataSource.query(createSlotSql(name, facts))
+    const [backend] = (await queryRunner.query('SELECT pg_backend_pid() AS pid')) as { pid: number }[]
+    giveUp = () =>
+      void dataSource.query('SELECT pg_cancel_backend($1)', [backend!.pid]).catch(() => undefined)
+    signal?.throwIfAborted()
+    signal?.addEventListener('abort', giveUp)
+    await queryRunner.query(createSlotSql(name, facts))
   } catch (error) {
     throw describeLogError(error, 'slot', `the replication slot "${name}" cannot be made`)
+  } finally {
+    signal?.removeEventListener('abort', giveUp)
+    await queryRunner.release()
   }
 }
 

@@ -63,7 +63,12 @@ export class StreamedTransaction {
     this.#finishPages()
     if (this.#folder !== undefined) {
       const file = await open(fileIn(this.#folder))
-      for await (const line of file.readLines()) yield* this.#readLine(line)
+      try {
+        for await (const line of file.readLines()) yield* this.#readLine(line)
+      } finally {
+        // Who stops in the middle leaves it open.
+        await file.close()
+      }
     }
     for (const line of this.#lines) yield* this.#readLine(line)
   }

@@ -87,3 +87,28 @@ it('refuses a table whose rows the log does not name, for it would refuse the ap
     /REPLICA IDENTITY is not the primary key; ALTER TABLE \S+notes REPLICA IDENTITY DEFAULT/,
   )
 })
+
+it('lets the application write tables whose log tells whole rows, with columns that the database generates', async () => {
+  const { dataSource } = stage
+  await dataSource.query('ALTER TABLE notes ADD COLUMN twice text GENERATED ALWAYS AS (name || name) STORED')
+  await dataSource.query('ALTER TABLE notes REPLICA IDENTITY FULL')
+  onTestFinished(async () => {
+    await dataSource.query('ALTER TABLE notes DROP COLUMN twice; ALTER TABLE notes REPLICA IDENTITY DEFAULT')
+  })
+  await dataSource.query(`INSERT INTO notes (name) VALUES ('a')`)
+  const audit = await stage.audit('wal', 1_000)
+  await dataSource.query(`UPDATE notes SET name = 'b'`)
+  await audit.seen(1)
+  expect(await audit.finish()).toMatchObject({ changes: 1 })
+})
+
+it('refuses a table that others inherit from: it would refuse the application’s writes to those without a key', async () => {
+  const { dataSource, pipeline } = stage
+  await dataSource.query('CREATE TABLE heirs () INHERITS (notes)')
+  onTestFinished(async () => {
+    await dataSource.query('DROP TABLE heirs')
+  })
+  await expect(pipeline.audit({ against: 'wal', ...span })).rejects.toThrow(
+    /notes has tables that inherit from it .* audit against "trigger"/,
+  )
+})

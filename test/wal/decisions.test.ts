@@ -1,6 +1,8 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
+import type { WatchedTable } from '../../src/capture/watched-table.ts'
+import { isSame } from '../../src/wal/log-tables.ts'
 import { logNames } from '../../src/wal/names.ts'
 import { formatLsn, parseLsn } from '../../src/wal/lsn.ts'
 import { serverProblem } from '../../src/wal/refusals.ts'
@@ -117,5 +119,19 @@ describe('a slot', () => {
     expect(lagMs(stuck, at(300n, 60n), 9_000)).toBe(8_000)
     expect(lagMs(stuck, at(300n, 150n), 9_000)).toBe(8_000)
     expect(lagMs(stuck, at(300n, 300n), 9_000)).toBe(0)
+  })
+})
+
+describe('an update', () => {
+  const columns = new Set(['id', 'total'])
+  const table: WatchedTable = { metadata: {} as WatchedTable['metadata'], key: [], former: [], columns }
+
+  it('changes nothing when all columns that matter are as they were', () => {
+    expect(isSame(table, { id: '1', total: null, note: 'a' }, { id: '1', total: null, note: 'b' })).toBe(true)
+    expect(isSame(table, { id: '1', total: null }, { id: '1', total: '6' })).toBe(false)
+  })
+
+  it('may change a generated column, of which the log of PostgreSQL 17 tells nothing', () => {
+    expect(isSame(table, { id: '1', price: '2' }, { id: '1', price: '3' })).toBe(false)
   })
 })

@@ -39,7 +39,7 @@ test('what was undone by hand is planned and made again; the log is not followed
   const plan = await app.part.plan()
   expect(plan.map(({ sql }) => named(sql))).toEqual([
     'ALTER TABLE SPACE.offers REPLICA IDENTITY FULL',
-    `ALTER PUBLICATION "SPACE" SET (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)`,
+    `ALTER PUBLICATION "SPACE" SET (publish = 'insert, update, delete, truncate', publish_via_partition_root = true, publish_generated_columns = stored)`,
     'ALTER PUBLICATION "SPACE" ADD TABLE SPACE.tags',
     '',
   ])
@@ -57,6 +57,22 @@ test('a table without a key is refused, lest the application could not update it
   await expect(app.part.plan()).rejects.toThrow(/tags has no primary key.*ADD PRIMARY KEY/)
   await app.sql('ALTER TABLE tags REPLICA IDENTITY FULL')
   expect(await actions()).toHaveLength(2)
+})
+
+test('a table that others inherit from is refused, whose rows the log tells by other names', async () => {
+  await app.sql('CREATE TABLE labels () INHERITS (tags)')
+  await expect(app.part.plan()).rejects.toThrow(/tags has tables that inherit from it.*"trigger"/)
+})
+
+test('generated columns stay writable: PostgreSQL refuses updates of whole rows whose log leaves them out', async () => {
+  await app.sql('ALTER TABLE offers ADD COLUMN tax integer GENERATED ALWAYS AS (price / 5) STORED')
+  await app.sql('INSERT INTO offers VALUES (1, 5)')
+  await app.sql('UPDATE offers SET price = 10')
+  await app.sql('ALTER TABLE offers ADD COLUMN gross integer GENERATED ALWAYS AS (price * 2) VIRTUAL')
+  await expect(app.sql('UPDATE offers SET price = 15')).rejects.toThrow(/cannot update/)
+  await expect(app.part.plan()).rejects.toThrow(/offers has a virtual generated column.*STORED/)
+  await app.sql('ALTER TABLE offers REPLICA IDENTITY DEFAULT')
+  await expect(app.part.plan()).rejects.toThrow(/offers has a virtual generated column.*STORED/)
 })
 
 test('a partitioned table is told as one, and each partition tells its former values', async () => {

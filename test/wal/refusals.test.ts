@@ -46,6 +46,7 @@ describe('what the server refuses is told with its cure', () => {
       )
     })
     await app.part.apply()
+    await app.log.notes.forget()
   })
 
   test('a user who may not replicate', async () => {

@@ -69,6 +69,21 @@ describe('the slot of a follower', () => {
     expect(await demands()).toEqual([{ index: index(), reason: 'the replication slot was gone' }])
   })
 
+  test('is not waited for, when the worker is to stop while transactions are open', async () => {
+    const queryRunner = app.dataSource.createQueryRunner()
+    await queryRunner.startTransaction()
+    await queryRunner.query('SELECT pg_current_xact_id()')
+    await dropSlot(app.dataSource, app.log.names.slot)
+    const stop = app.start('follower')
+    // The server has it from the beginning, held by who makes it.
+    await eventually(async () => expect(await slot()).toBeDefined())
+    await stop()
+    await queryRunner.rollbackTransaction()
+    await queryRunner.release()
+    expect(await slot()).toBeUndefined()
+    expect(app.lines.map(({ message }) => message).join('\n')).toMatch(/when the transactions .* have ended/)
+  })
+
   test('is confirmed while nothing that is followed changes, so that the server keeps no log of other tables', async () => {
     app.start('follower')
     await fillLog()

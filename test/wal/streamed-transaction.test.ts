@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs'
+import { readdirSync, readlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 
 import { describe, expect, it } from 'vitest'
@@ -15,6 +15,17 @@ async function collected(transaction: StreamedTransaction): Promise<[number, str
 
 const message = (id: number): Message => ({ id: String(id), before: [`{"country":"${id}"}`] })
 const folders = (): number => readdirSync(tmpdir()).filter((name) => name.startsWith('redstream-')).length
+
+/** A file that is closed while they are read has no name any more. */
+function openFiles(): string[] {
+  return readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/self/fd/${fd}`)]
+    } catch {
+      return []
+    }
+  })
+}
 
 describe('a transaction that is streamed before its commit', () => {
   it('holds what it changed, without what its savepoints took back', async () => {
@@ -47,4 +58,16 @@ describe('a transaction that is streamed before its commit', () => {
     transaction.end()
     expect(await collected(transaction)).toEqual([])
   })
+
+  // What is left open is closed by the garbage collector, of which Node warns and will fail.
+  it.runIf(process.platform === 'linux')(
+    'leaves no file open when its reader stops in the middle',
+    async () => {
+      const transaction = new StreamedTransaction(7)
+      for (let id = 0; id < 60_000; id++) transaction.add(7, 0, message(id))
+      for await (const { messages } of transaction.pages()) if (messages.length > 0) break
+      transaction.end()
+      expect(openFiles().filter((name) => name.includes('transaction.jsonl'))).toEqual([])
+    },
+  )
 })
