@@ -63,7 +63,7 @@ export class Scene {
     const { dataSource, logger } = this.#site
     if (against === 'wal') return new LogShadow(dataSource, session, this.#tables, this.#schema, logger)
     const changes = new TableChanges(dataSource, this.#tables)
-    await changes.ready()
+    await this.#outbox.onRunner((queryRunner) => changes.ready(queryRunner))
     return new TriggerShadow({
       session,
       outbox: this.#outbox,

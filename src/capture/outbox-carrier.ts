@@ -71,6 +71,8 @@ export class OutboxTransaction implements CarriedTransaction {
   readonly #buffer = new TransactionBuffer<StreamDefinition, Message>(mergeInTransaction)
   readonly #table: OutboxTable
   readonly #queryRunner: QueryRunner
+  /** Something is in the table that nobody is woken for yet. */
+  #silent = false
   /** Rows of each stream that are in the table already. */
   readonly #written = new Map<StreamDefinition, number>()
   /** The rows that were written last: the events of a large statement come when what it told of is in the table. */
@@ -100,12 +102,12 @@ export class OutboxTransaction implements CarriedTransaction {
   }
 
   async recordPage(definition: StreamDefinition, messages: readonly Message[]): Promise<void> {
-    await this.#write(entriesFor(definition.stream, 'bulk', messages))
+    await this.#write(entriesFor(definition.stream, 'bulk', messages), false)
   }
 
   caughtUp(isClosing: boolean): Promise<void> | undefined {
     return isClosing || this.#buffer.sizeOfTop >= mostBuffered
-      ? this.#flush(this.#buffer.takeTop())
+      ? this.#flush(this.#buffer.takeTop(), isClosing)
       : undefined
   }
 
@@ -133,7 +135,8 @@ export class OutboxTransaction implements CarriedTransaction {
     this.#buffer.changes()
     if (this.#failure !== undefined) throw this.#failure.error
     try {
-      await this.#flush(this.#buffer.takeTop())
+      await this.#flush(this.#buffer.takeTop(), true)
+      if (this.#silent) await this.#table.wake(this.#queryRunner)
     } catch (error) {
       // A statement has failed before, which the application does not mind: COMMIT will roll back, as without us.
       if (sqlStateOf(error) !== inFailedTransaction) throw error
@@ -148,7 +151,10 @@ export class OutboxTransaction implements CarriedTransaction {
     // What was written has gone with the transaction.
   }
 
-  #flush(changes: ReadonlyMap<StreamDefinition, ReadonlyMap<string, Message>>): Promise<void> {
+  #flush(
+    changes: ReadonlyMap<StreamDefinition, ReadonlyMap<string, Message>>,
+    wakes: boolean,
+  ): Promise<void> {
     this.#lastWritten = changes
     const entries = [...changes].flatMap(([definition, rows]) => {
       // The first rows of a transaction may go before a user's own edit, the rest may not.
@@ -156,11 +162,13 @@ export class OutboxTransaction implements CarriedTransaction {
       this.#written.set(definition, soFar)
       return entriesFor(definition.stream, soFar > mostInMainLane ? 'bulk' : 'main', [...rows.values()])
     })
-    return this.#write(entries)
+    return this.#write(entries, wakes)
   }
 
-  #write(entries: readonly NewEntry[]): Promise<void> {
-    const written = this.#writing.then(() => this.#table.write(this.#queryRunner, entries))
+  /** @param wakes - the commit is next: who wakes the relays earlier keeps others from it until then */
+  #write(entries: readonly NewEntry[], wakes: boolean): Promise<void> {
+    if (entries.length > 0) this.#silent = !wakes
+    const written = this.#writing.then(() => this.#table.write(this.#queryRunner, entries, wakes))
     this.#writing = written.catch((error: unknown) => {
       this.#failure ??= { error, savepoint: this.#savepoints }
     })

@@ -17,7 +17,8 @@ const longestAwakeMs = 50
 
 /**
  * Says when it is worth to look into the outbox again. On PostgreSQL it sleeps until those who write into it ring, once
- * nothing was found; elsewhere, and while that connection is away, pauses grow from 10 ms to the longest one.
+ * nothing was found; elsewhere, while that connection is away, and where the pool has no second connection, pauses grow
+ * from 10 ms to the longest one.
  *
  * State: one connection of the DataSource's pool, while it listens, and on it a lock, while it sleeps ({@link fallAsleep}).
  * When it is lost, both are gone, and `ready` makes them anew.
@@ -36,9 +37,16 @@ export class Doorbell {
   /** @param longestMs - longest pause between two looks */
   constructor(table: OutboxTable, longestMs: number, logger: Logger) {
     this.#dataSource = table.dataSource
-    this.#channel = table.dialect === 'postgres' ? table.channel : undefined
     this.#longestMs = longestMs
     this.#logger = logger
+    if (table.dialect !== 'postgres') return
+    if (connectionsOf(table.dataSource) !== 1) this.#channel = table.channel
+    else {
+      logger.info(
+        { relayPoll: longestMs },
+        'the pool of the DataSource has one connection, so the relay looks into the outbox now and then instead of listening; a change arrives up to `relayPoll` later (poolSize: 2 or more)',
+      )
+    }
   }
 
   /** Call it before a look: who rings after it, wakes the wait that follows. */
@@ -112,4 +120,9 @@ export class Doorbell {
     // TypeORM has released it by itself, unless it heard nothing.
     if (!queryRunner.isReleased) void queryRunner.release().catch(() => undefined)
   }
+}
+
+/** How many connections the pool of a DataSource may have, as far as it says so. */
+function connectionsOf({ driver }: DataSource): number | undefined {
+  return (driver as { master?: { options?: { max?: number } } }).master?.options?.max
 }

@@ -1,3 +1,5 @@
+import type { QueryRunner } from 'typeorm'
+
 import type { ChangeMessages } from '../capture/change-messages.ts'
 import type { StreamDefinition } from '../indexed.ts'
 import type { Lane } from '../streams/keys.ts'
@@ -28,9 +30,13 @@ export class EntryReader {
     this.#messages = messages
   }
 
-  /** Asks the database what must be known for {@link messagesOfEntry}, once. */
-  async readyFor(entries: readonly OutboxEntry[]): Promise<void> {
-    if (entries.some(({ kind }) => kind === 'rows')) await this.#tables.ready()
+  /**
+   * Asks the database what must be known for {@link messagesOfEntry}, once.
+   *
+   * @param queryRunner - a connection that is in hand already: the pool may have no other
+   */
+  async readyFor(entries: readonly OutboxEntry[], queryRunner: QueryRunner): Promise<void> {
+    if (entries.some(({ kind }) => kind === 'rows')) await this.#tables.ready(queryRunner)
   }
 
   /**

@@ -20,8 +20,10 @@ export interface OutboxEntry {
 /** A row of the outbox that is to be written. */
 export type NewEntry = Omit<OutboxEntry, 'id'>
 
-/** Most messages in a row of the outbox: the relay has some hundred rows in memory at once. */
+/** Most messages in a row of the outbox. */
 export const messagesPerEntry = 500
+/** Most characters in its body, unless one message is longer: the relay has some hundred rows in memory at once. */
+export const charactersPerEntry = 256 * 1024
 
 const kindOfLane = { main: 'messages', bulk: 'bulk' } as const satisfies Record<Lane, string>
 
@@ -37,12 +39,35 @@ const messagesSchema: z.ZodType<Message[]> = z.array(
 
 /** The entries for messages of a stream. */
 export function entriesFor(stream: string, lane: Lane, messages: readonly Message[]): NewEntry[] {
-  const entries: NewEntry[] = []
-  for (let start = 0; start < messages.length; start += messagesPerEntry) {
-    const body = JSON.stringify(messages.slice(start, start + messagesPerEntry))
-    entries.push({ kind: kindOfLane[lane], source: stream, body })
+  const texts = messages.map((message) => JSON.stringify(message))
+  return chunksOf(texts, messagesPerEntry, charactersPerEntry, ({ length }) => length).map((some) => ({
+    kind: kindOfLane[lane],
+    source: stream,
+    body: `[${some.join(',')}]`,
+  }))
+}
+
+/** Chunks of so many items at most, and of so much weight at most, unless one item alone is heavier. */
+export function chunksOf<T>(
+  items: readonly T[],
+  mostItems: number,
+  mostWeight: number,
+  weightOf: (item: T) => number,
+): T[][] {
+  const chunks: T[][] = []
+  let chunk: T[] = []
+  let weight = 0
+  for (const item of items) {
+    const ofItem = weightOf(item)
+    if (chunk.length === 0 || chunk.length === mostItems || weight + ofItem > mostWeight) {
+      chunk = []
+      chunks.push(chunk)
+      weight = 0
+    }
+    chunk.push(item)
+    weight += ofItem
   }
-  return entries
+  return chunks
 }
 
 /** The lane of an entry that holds messages; undefined for other kinds. */

@@ -28,7 +28,8 @@ export function outboxEntity(
   const { schema, table } = outboxPlace(type, captureSchema)
   const isPostgres = type === 'postgres'
   const isMysql = type === 'mysql' || type === 'mariadb'
-  const written = isPostgres ? 'timestamptz' : 'datetime'
+  // In the time zone of whoever writes, an age could not be told.
+  const written = isPostgres ? 'timestamptz' : isMysql ? 'timestamp' : 'datetime'
   return new EntitySchema<OutboxRow>({
     name: 'RedstreamOutbox',
     tableName: table,

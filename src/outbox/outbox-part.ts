@@ -2,8 +2,7 @@ import type { QueryRunner } from 'typeorm'
 
 import { carryOut, type DatabasePart, type DatabaseStep, type Removal } from '../capture/database-objects.ts'
 import { RedstreamError } from '../errors.ts'
-import { sqlStateOf } from '../sql-state.ts'
-import type { Dialect, OutboxTable } from './outbox-table.ts'
+import { codeOf, type Dialect, type OutboxTable } from './outbox-table.ts'
 import { dollarQuoted } from './triggers/sql.ts'
 
 const columns = {
@@ -20,7 +19,7 @@ const columns = {
   kind varchar(20) NOT NULL,
   source text NOT NULL,
   body longtext NOT NULL,
-  written_at datetime(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
+  written_at timestamp(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
   problem text
 `,
   sqlite: `
@@ -47,6 +46,9 @@ const storage: Readonly<Record<string, string>> = {
   'toast.autovacuum_vacuum_threshold': '5000',
   'toast.autovacuum_vacuum_cost_delay': '0',
 }
+
+/** How long to wait for the table. Whoever wants it after us waits behind us. */
+const lockSeconds = 3
 
 /** The outbox among the things that `redstream init` makes. */
 export class OutboxPart implements DatabasePart {
@@ -77,16 +79,35 @@ export class OutboxPart implements DatabasePart {
     if (what === 'unused') return []
     const { path } = this.#table
     return this.#table.onRunner(async (queryRunner) => {
-      const steps = await this.#planRemoval(queryRunner)
-      const lost = steps.find(({ reason }) => reason !== undefined)
-      if (lost !== undefined) throw notEmpty(path, lost.reason!)
       try {
-        await carryOut(queryRunner, steps)
+        return await this.#withoutWriters(queryRunner, async () => {
+          const steps = await this.#planRemoval(queryRunner)
+          const lost = steps.find(({ reason }) => reason !== undefined)
+          if (lost !== undefined) throw notEmpty(path, lost.reason!)
+          await carryOut(queryRunner, steps)
+          return steps
+        })
       } catch (error) {
         throw removalFailed(path, error)
       }
-      return steps
     })
+  }
+
+  /**
+   * What an open transaction has written is not seen yet, and would be dropped with the table once it is committed. So
+   * nobody writes meanwhile; on PostgreSQL the statement that drops it sees to that itself.
+   */
+  async #withoutWriters<T>(queryRunner: QueryRunner, action: () => Promise<T>): Promise<T> {
+    const { dialect, path, quoted } = this.#table
+    if (dialect !== 'mysql' || !(await queryRunner.hasTable(path))) return action()
+    await queryRunner.query(`SET SESSION lock_wait_timeout = ${lockSeconds}`)
+    try {
+      await queryRunner.query(`LOCK TABLES ${quoted} WRITE`)
+      return await action()
+    } finally {
+      await queryRunner.query('UNLOCK TABLES')
+      await queryRunner.query('SET SESSION lock_wait_timeout = DEFAULT')
+    }
   }
 
   async #plan(queryRunner: QueryRunner): Promise<DatabaseStep[]> {
@@ -153,7 +174,7 @@ function dropTable(quoted: string, dialect: Dialect): string {
   if (dialect !== 'postgres') return drop
   const look = `BEGIN IF EXISTS (SELECT FROM ${quoted}) THEN RAISE EXCEPTION '${unpublished}'; END IF; END`
   return [
-    `SET LOCAL lock_timeout = '3s'`,
+    `SET LOCAL lock_timeout = '${lockSeconds}s'`,
     `LOCK TABLE ${quoted} IN ACCESS EXCLUSIVE MODE`,
     `DO ${dollarQuoted(look)}`,
     drop,
@@ -169,14 +190,14 @@ function notEmpty(path: string, reason: string, cause?: unknown): RedstreamError
 }
 
 function removalFailed(path: string, error: unknown): unknown {
-  const state = sqlStateOf(error)
+  const code = codeOf(error)
   // raise_exception
-  if (state === 'P0001') return notEmpty(path, unpublished, error)
-  if (state !== '55P03') return error
+  if (code === 'P0001') return notEmpty(path, unpublished, error)
+  if (code !== '55P03' && code !== 'ER_LOCK_WAIT_TIMEOUT') return error
   return new RedstreamError(
     'DATABASE',
-    `${path} is not removed: another transaction has held it for longer than 3 s; stop who writes with capture "outbox" ` +
-      'or "trigger", and the relays, and try again',
+    `${path} is not removed: another transaction has held it for longer than ${lockSeconds} s; let it end, stop who ` +
+      'writes with capture "outbox" or "trigger", and the relays, and try again',
     { cause: error },
   )
 }

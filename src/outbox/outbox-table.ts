@@ -1,7 +1,7 @@
 import type { DataSource, QueryRunner } from 'typeorm'
 
 import { RedstreamError } from '../errors.ts'
-import type { NewEntry } from './entry.ts'
+import { chunksOf, type NewEntry } from './entry.ts'
 import { ring } from './ring.ts'
 
 /** The families of databases that the outbox knows. */
@@ -18,6 +18,8 @@ const dialects: Readonly<Record<string, Dialect>> = {
 
 /** Rows in one INSERT: SQLite takes 32,766 parameters. */
 const rowsPerInsert = 200
+/** Characters in one INSERT: MariaDB takes 16 MiB (`max_allowed_packet`), with what is escaped. */
+const charactersPerInsert = 2 * 1024 * 1024
 
 /** Whether a database may have an outbox. */
 export function knowsOutbox({ options: { type } }: DataSource): boolean {
@@ -97,19 +99,24 @@ export class OutboxTable {
   /**
    * Adds entries, and wakes the relays when the transaction commits.
    *
+   * @param wakes - false: more is to come, or {@link wake}. Default: true
    * @throws RedstreamError DATABASE when the table is missing or may not be written to; other errors of the database as
    * they are
    */
-  async write(queryRunner: QueryRunner, entries: readonly NewEntry[]): Promise<void> {
+  async write(queryRunner: QueryRunner, entries: readonly NewEntry[], wakes = true): Promise<void> {
     try {
-      for (let start = 0; start < entries.length; start += rowsPerInsert) {
-        const rows = entries.slice(start, start + rowsPerInsert)
-        const isLast = start + rowsPerInsert >= entries.length
-        await queryRunner.query(...this.#insert(rows, isLast))
+      const chunks = chunksOf(entries, rowsPerInsert, charactersPerInsert, ({ body }) => body.length)
+      for (const [i, rows] of chunks.entries()) {
+        await queryRunner.query(...this.#insert(rows, wakes && i === chunks.length - 1))
       }
     } catch (error) {
       throw this.describe(error)
     }
+  }
+
+  /** Wakes the relays when the transaction commits, for entries that were written before. */
+  async wake(queryRunner: QueryRunner): Promise<void> {
+    if (this.dialect === 'postgres') await queryRunner.query(ring(this.channel))
   }
 
   /** Runs something on a connection to the primary database that is released after it. */
@@ -152,7 +159,8 @@ export function isMissingTable(error: unknown): boolean {
   return code === 'SQLITE_ERROR' && error instanceof Error && error.message.includes('no such table')
 }
 
-function codeOf(error: unknown): unknown {
+/** The code of an error of the database, as its driver has it. */
+export function codeOf(error: unknown): unknown {
   const driverError = (error as { driverError?: unknown } | null)?.driverError ?? error
   return (driverError as { code?: unknown } | null)?.code
 }

@@ -8,6 +8,8 @@ import type { EntryMessages } from './entry-reader.ts'
 export interface Publication {
   /** What to publish, by stream and lane. */
   readonly messages: ReadonlyMap<StreamDefinition, Readonly<Record<Lane, readonly Message[]>>>
+  /** The streams that each entry goes to. */
+  readonly streams: ReadonlyMap<OutboxEntry, readonly StreamDefinition[]>
   /** Entries that cannot be read, and why. */
   readonly unreadable: ReadonlyMap<OutboxEntry, string>
 }
@@ -24,6 +26,7 @@ export function planPublication(
   mostInMainLane: number,
 ): Publication {
   const unreadable = new Map<OutboxEntry, string>()
+  const streams = new Map<OutboxEntry, readonly StreamDefinition[]>()
   const messages = new Map<StreamDefinition, Record<Lane, Message[]>>()
   const undecided = new Map<StreamDefinition, Message[]>()
   for (const entry of entries) {
@@ -34,6 +37,7 @@ export function planPublication(
       unreadable.set(entry, error instanceof Error ? error.message : String(error))
       continue
     }
+    streams.set(entry, [...found.byStream.keys()])
     for (const [definition, ofStream] of found.byStream) {
       const byLane = messages.get(definition) ?? { main: [], bulk: [] }
       messages.set(definition, byLane)
@@ -44,13 +48,15 @@ export function planPublication(
   for (const [definition, ofStream] of undecided) {
     append(messages.get(definition)![ofStream.length > mostInMainLane ? 'bulk' : 'main'], ofStream)
   }
-  return { messages, unreadable }
+  return { messages, streams, unreadable }
 }
 
 /** Every part of a publication that has messages. */
-export function* partsOf({
-  messages,
-}: Publication): Generator<{ definition: StreamDefinition; lane: Lane; messages: readonly Message[] }> {
+export function* partsOf({ messages }: Pick<Publication, 'messages'>): Generator<{
+  definition: StreamDefinition
+  lane: Lane
+  messages: readonly Message[]
+}> {
   for (const [definition, byLane] of messages) {
     for (const lane of lanes) {
       if (byLane[lane].length > 0) yield { definition, lane, messages: byLane[lane] }

@@ -1,8 +1,17 @@
 import type { QueryRunner } from 'typeorm'
 
 import type { OutboxEntry } from './entry.ts'
+import { holdingLocks, inReadCommitted } from './holding.ts'
 import { LookFrom } from './look-from.ts'
 import type { Dialect, OutboxTable } from './outbox-table.ts'
+
+/** What became of entries that were in hand; the others are done. */
+export interface Outcome {
+  /** They cannot be read, and why: they stay in the table, marked. */
+  readonly unreadable: ReadonlyMap<OutboxEntry, string>
+  /** They stay as they are. */
+  readonly left: ReadonlySet<OutboxEntry>
+}
 
 /** How much waits in the outbox. */
 export interface OutboxStatus {
@@ -12,6 +21,16 @@ export interface OutboxStatus {
   oldestMs: number
   /** Rows that no relay could read: they wait for a newer version, or for somebody to delete them. */
   setAside: number
+}
+
+/** What is to be taken, and for how long it may be in hand. */
+export interface Hold {
+  /** Most entries. */
+  readonly limit: number
+  /** Sources whose entries are left where they are. */
+  readonly passedOver: readonly string[]
+  /** After so many ms without a word from whoever has them, the database gives them to others. */
+  readonly heldMs: number
 }
 
 const ageMs = {
@@ -35,38 +54,50 @@ export class OutboxQueue {
    * Where the database can skip locked rows, they are locked until they are removed, so that several relays share the
    * work. In SQLite they would publish the same entries twice, which is harmless.
    *
-   * @param publish - resolves with the entries that cannot be read, and why: they stay in the table, marked
    * @returns the number of entries that were taken
    */
   async take(
-    limit: number,
-    publish: (entries: readonly OutboxEntry[]) => Promise<ReadonlyMap<OutboxEntry, string>>,
+    { limit, passedOver, heldMs }: Hold,
+    publish: (entries: readonly OutboxEntry[], queryRunner: QueryRunner) => Promise<Outcome>,
   ): Promise<number> {
-    return this.#onRunner(async (queryRunner) => {
-      const locks = this.table.dialect !== 'sqlite'
-      // Under MySQL's default, the lock would cover the gap behind the last row, and with it everybody's INSERT.
-      if (locks) await queryRunner.startTransaction('READ COMMITTED')
-      try {
-        const entries = await this.#waiting(queryRunner, limit, locks)
-        if (entries.length > 0) await this.#settle(queryRunner, entries, await publish(entries))
-        if (locks) await queryRunner.commitTransaction()
+    const { dialect } = this.table
+    return this.#onRunner((queryRunner) => {
+      const taking = async (): Promise<number> => {
+        const entries = await this.#waiting(queryRunner, limit, passedOver)
+        if (entries.length > 0) await this.#settle(queryRunner, entries, await publish(entries, queryRunner))
         return entries.length
-      } catch (error) {
-        // It fails when the connection is gone, and the transaction with it.
-        if (queryRunner.isTransactionActive) await queryRunner.rollbackTransaction().catch(() => undefined)
-        throw error
       }
+      return dialect === 'sqlite' ? taking() : holdingLocks(queryRunner, dialect, heldMs, taking)
     })
   }
 
   /** Takes the marks off entries that could not be read; returns how many there were. */
   async tryAgain(): Promise<number> {
-    const { quoted } = this.table
+    const { quoted, dialect } = this.table
     return this.#onRunner(async (queryRunner) => {
       const sql = `UPDATE ${quoted} SET problem = NULL WHERE problem IS NOT NULL`
-      const { affected } = await queryRunner.query(sql, [], true)
+      const update = (): Promise<{ affected?: number }> => queryRunner.query(sql, [], true)
+      const { affected } = await (dialect === 'sqlite' ? update() : inReadCommitted(queryRunner, update))
       return affected ?? 0
     })
+  }
+
+  /** The newest row that waits; undefined when none does. */
+  async newest(): Promise<string | undefined> {
+    return this.#waits('1 = 1', 'DESC')
+  }
+
+  /** The oldest row that waits and is not newer than another; undefined when all of them are published. */
+  async oldestUpTo(id: string): Promise<string | undefined> {
+    return this.#waits(`id <= ${BigInt(id)}`, 'ASC')
+  }
+
+  async #waits(condition: string, order: 'ASC' | 'DESC'): Promise<string | undefined> {
+    const { quoted } = this.table
+    const [row] = await this.#select(
+      `SELECT id FROM ${quoted} WHERE ${condition} AND problem IS NULL ORDER BY id ${order} LIMIT 1`,
+    )
+    return row && String(row['id'])
   }
 
   /** Whether nothing waits. */
@@ -104,14 +135,20 @@ export class OutboxQueue {
     }
   }
 
-  async #waiting(queryRunner: QueryRunner, limit: number, locks: boolean): Promise<OutboxEntry[]> {
+  async #waiting(
+    queryRunner: QueryRunner,
+    limit: number,
+    passedOver: readonly string[],
+  ): Promise<OutboxEntry[]> {
     const began = performance.now()
     const from = this.#lookFrom.at(began)
-    const [id] = this.table.placeholders(1)
+    const [id, ...sources] = this.table.placeholders(1 + passedOver.length)
+    const others = sources.length === 0 ? '' : `AND source NOT IN (${sources.join(', ')}) `
+    const lock = this.table.dialect === 'sqlite' ? '' : ' FOR UPDATE SKIP LOCKED'
     const rows = (await queryRunner.query(
-      `SELECT id, kind, source, body FROM ${this.table.quoted} WHERE id > ${id} AND problem IS NULL ` +
-        `ORDER BY id LIMIT ${limit}${locks ? ' FOR UPDATE SKIP LOCKED' : ''}`,
-      [String(from)],
+      `SELECT id, kind, source, body FROM ${this.table.quoted} WHERE id > ${id} AND problem IS NULL ${others}` +
+        `ORDER BY id LIMIT ${limit}${lock}`,
+      [String(from), ...passedOver],
     )) as { id: string | number; kind: string; source: string; body: string }[]
     const last = rows.at(-1)
     this.#lookFrom.looked(from, last && BigInt(last.id), began, performance.now())
@@ -121,14 +158,11 @@ export class OutboxQueue {
   async #settle(
     queryRunner: QueryRunner,
     entries: readonly OutboxEntry[],
-    unreadable: ReadonlyMap<OutboxEntry, string>,
+    { unreadable, left }: Outcome,
   ): Promise<void> {
     const { quoted } = this.table
-    const done = entries.filter((entry) => !unreadable.has(entry)).map(({ id }) => id)
-    if (done.length > 0) {
-      const ids = this.table.placeholders(done.length).join(', ')
-      await queryRunner.query(`DELETE FROM ${quoted} WHERE id IN (${ids})`, done)
-    }
+    const done = entries.filter((entry) => !unreadable.has(entry) && !left.has(entry)).map(({ id }) => id)
+    if (done.length > 0) await this.#delete(queryRunner, done)
     const [problem, id] = this.table.placeholders(2)
     for (const [entry, reason] of unreadable) {
       await queryRunner.query(`UPDATE ${quoted} SET problem = ${problem} WHERE id = ${id}`, [
@@ -136,5 +170,18 @@ export class OutboxQueue {
         entry.id,
       ])
     }
+  }
+
+  async #delete(queryRunner: QueryRunner, ids: readonly string[]): Promise<void> {
+    const { quoted, dialect } = this.table
+    if (dialect === 'mysql') {
+      // With a list of ids it may read the whole table, and wait for each row that an open transaction has written.
+      const taken = "JSON_TABLE(?, '$[*]' COLUMNS (id bigint PATH '$')) taken"
+      const sql = `DELETE entry FROM ${taken} STRAIGHT_JOIN ${quoted} entry ON entry.id = taken.id`
+      await queryRunner.query(sql, [JSON.stringify(ids)])
+      return
+    }
+    const places = this.table.placeholders(ids.length).join(', ')
+    await queryRunner.query(`DELETE FROM ${quoted} WHERE id IN (${places})`, [...ids])
   }
 }

@@ -1,4 +1,7 @@
+import type { QueryRunner } from 'typeorm'
+
 import { mostInMainLane, type Writers } from '../capture/transaction-capture.ts'
+import type { StreamDefinition } from '../indexed.ts'
 import { Backoff } from '../runtime/backoff.ts'
 import type { Events } from '../runtime/events.ts'
 import type { Logger } from '../runtime/logger.ts'
@@ -9,8 +12,9 @@ import { Heartbeat } from '../streams/heartbeat.ts'
 import { Doorbell } from './doorbell.ts'
 import type { EntryReader } from './entry-reader.ts'
 import type { OutboxEntry } from './entry.ts'
+import { PassedOver } from './passed-over.ts'
 import { partsOf, planPublication } from './publication.ts'
-import type { OutboxQueue } from './queue.ts'
+import type { OutboxQueue, Outcome } from './queue.ts'
 
 export interface RelayOptions {
   readonly queue: OutboxQueue
@@ -20,6 +24,8 @@ export interface RelayOptions {
   readonly namespace: string
   /** Longest pause in ms between two looks when nobody says that there is something. */
   readonly pollMs: number
+  /** After so many ms without a word from this process, the database gives the rows that it has in hand to others. */
+  readonly heldMs: number
   readonly events: Events
   readonly logger: Logger
 }
@@ -30,10 +36,10 @@ const entriesPerBatch = 200
 /**
  * Takes what is in the outbox to the streams: locks some rows, publishes what they say, deletes them, commits.
  *
- * Owns no state. A crash before the commit leaves the rows, and they are published again, which is harmless; rows that
- * one relay has in hand are passed over by the others, so any number may run. While Redis is away no transaction is
- * begun. A row that cannot be read is marked and passed over; the mark is taken off when a relay starts, which may be a
- * newer version.
+ * State: in memory, which sources it passes over for a while. A crash before the commit leaves the rows, and they are
+ * published again, which is harmless; rows that one relay has in hand are passed over by the others, so any number may
+ * run. While Redis is away no transaction is begun; a stream that alone is refused does not hold up the others. A row
+ * that cannot be read is marked and passed over; the mark is taken off when a relay starts, which may be a newer version.
  */
 export class Relay implements Worker {
   readonly kind = 'relay'
@@ -42,6 +48,7 @@ export class Relay implements Worker {
   readonly stream = ''
   readonly progress = new Progress()
   readonly #options: RelayOptions
+  readonly #passedOver = new PassedOver()
 
   constructor(options: RelayOptions) {
     this.#options = options
@@ -58,44 +65,77 @@ export class Relay implements Worker {
   }
 
   async #pass(activity: Activity, signal: AbortSignal): Promise<number> {
-    const { queue } = this.#options
+    const { queue, heldMs } = this.#options
     let taken = 0
     for (;;) {
-      const inBatch = await queue.take(entriesPerBatch, async (entries) => {
-        activity.begins('publish')
-        const unreadable = await this.#publish(entries)
-        activity.begins('take')
-        return unreadable
-      })
+      const passedOver = this.#passedOver.at(performance.now())
+      const inBatch = await queue.take(
+        { limit: entriesPerBatch, passedOver, heldMs },
+        async (entries, queryRunner) => {
+          activity.begins('publish')
+          const outcome = await this.#publish(entries, queryRunner)
+          activity.begins('take')
+          return outcome
+        },
+      )
       taken += inBatch
       activity.advanced()
       if (inBatch < entriesPerBatch || signal.aborted) return taken
     }
   }
 
-  async #publish(entries: readonly OutboxEntry[]): Promise<ReadonlyMap<OutboxEntry, string>> {
-    const { reader, writers, connections, events, logger } = this.#options
-    await reader.readyFor(entries)
+  async #publish(entries: readonly OutboxEntry[], queryRunner: QueryRunner): Promise<Outcome> {
+    const { reader, writers, events, logger } = this.#options
+    await reader.readyFor(entries, queryRunner)
     const publication = planPublication(entries, (entry) => reader.messagesOfEntry(entry), mostInMainLane)
-    const { unreadable } = publication
+    const { unreadable, streams } = publication
     const parts = [...partsOf(publication)]
-    try {
-      await Promise.all(
-        parts.map(({ definition, messages, lane }) => writers.get(definition)!.publish(messages, lane)),
-      )
-    } catch (error) {
-      throw connections.describe(error)
+    const results = await Promise.allSettled(
+      parts.map(({ definition, messages, lane }) => writers.get(definition)!.publish(messages, lane)),
+    )
+    const refused = new Map<StreamDefinition, unknown>()
+    results.forEach((result, i) => {
+      if (result.status === 'rejected') refused.set(parts[i]!.definition, result.reason)
+    })
+    if (refused.size > 0) await this.#explain(refused, results)
+    const left = new Set<OutboxEntry>()
+    for (const [entry, definitions] of streams) {
+      if (definitions.some((definition) => refused.has(definition))) left.add(entry)
     }
+    const now = performance.now()
+    for (const { source } of left) this.#passedOver.failed(source, now)
+    const failing = new Set([...left].map(({ source }) => source))
+    for (const { source } of entries) if (!failing.has(source)) this.#passedOver.published(source)
     for (const [{ id, kind, source }, problem] of unreadable) {
       logger.error(
         { id, kind, source, problem },
         'a row of the outbox cannot be read and is set aside: changes may be missing in the index; a relay tries it again when it starts',
       )
     }
-    const relayed = entries.length - unreadable.size
+    const relayed = entries.length - unreadable.size - left.size
     if (relayed > 0) events.tell('relayed', { entries: relayed })
     if (unreadable.size > 0) events.tell('setAside', { entries: unreadable.size })
-    return unreadable
+    return { unreadable, left }
+  }
+
+  /**
+   * Says which streams were refused.
+   *
+   * @throws RedstreamError when it is not these streams but Redis
+   */
+  async #explain(
+    refused: ReadonlyMap<StreamDefinition, unknown>,
+    results: readonly PromiseSettledResult<void>[],
+  ): Promise<void> {
+    const { connections, events, logger } = this.#options
+    if (results.every(({ status }) => status === 'rejected')) await connections.check()
+    for (const [{ stream }, error] of refused) {
+      events.tell('failed', { kind: this.kind, stream, step: 'publish' })
+      logger.error(
+        { err: connections.describe(error), stream },
+        'a stream does not take what is in the outbox for it, which stays there and is tried again; other streams go on',
+      )
+    }
   }
 
   /** Publishes what comes into the outbox until `signal` aborts. */

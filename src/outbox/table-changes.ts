@@ -1,4 +1,4 @@
-import type { DataSource } from 'typeorm'
+import type { DataSource, QueryRunner } from 'typeorm'
 
 import type { Column, RowChange } from '../capture/changes.ts'
 import { changesOfTexts, type WatchedTable } from '../capture/watched-table.ts'
@@ -8,14 +8,12 @@ import { readColumns, type ColumnFacts } from './triggers/catalog.ts'
 
 /** Reads what triggers wrote about the rows of tables. */
 export class TableChanges {
-  readonly #dataSource: DataSource
   readonly #tables: ReadonlyMap<string, WatchedTable>
   readonly #parserOf: (typeId: number) => Parser
   #columns: ReadonlyMap<string, ColumnFacts> = new Map()
 
   /** @param tables - those that triggers watch */
   constructor(dataSource: DataSource, tables: readonly WatchedTable[]) {
-    this.#dataSource = dataSource
     this.#tables = new Map(tables.map((table) => [table.metadata.tablePath, table]))
     this.#parserOf = driverParsers(dataSource)
   }
@@ -24,9 +22,9 @@ export class TableChanges {
    * Asks the database for the types of the columns, until it has all of them: a migration may be run while this process
    * waits for it. Call it before {@link changesOf}.
    */
-  async ready(): Promise<void> {
+  async ready(queryRunner: QueryRunner): Promise<void> {
     if (this.#knowsAll()) return
-    this.#columns = await readColumns(this.#dataSource, [...this.#tables.keys()])
+    this.#columns = await readColumns(queryRunner, [...this.#tables.keys()])
   }
 
   #knowsAll(): boolean {

@@ -391,7 +391,7 @@ export const options = {
     max: day,
     usedBy: [...everyWorker, 'health'],
     meaning:
-      'A worker that gives no sign of life for this long hangs: /health/live answers 503, so that the process is started anew.',
+      'A worker that gives no sign of life for this long hangs: /health/live answers 503, so that the process is started anew. The database gives the rows that a relay has in hand to others when it is silent for as long.',
     danger:
       'Must be longer than requestTimeout and redisTimeout, and than reading the rows of a batch may take.',
   },

@@ -2,6 +2,7 @@ import type { Client } from '@elastic/elasticsearch'
 import type { DataSource } from 'typeorm'
 
 import type { IndexDefinition, Services } from '../indexed.ts'
+import type { OutboxQueue } from '../outbox/queue.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Settings } from '../runtime/settings.ts'
 import type { Partition } from '../streams/keys.ts'
@@ -14,6 +15,8 @@ export interface IndexSite {
   /** Partitions of the streams whose changes lead to documents of this index through the group "cascade". */
   readonly cascades: readonly Partition[]
   readonly dataSource: DataSource
+  /** Where changes of this installation wait before they come to the streams, if they do. */
+  readonly outbox: OutboxQueue | undefined
   readonly redis: RedisClient
   readonly client: Client
   readonly settings: Settings

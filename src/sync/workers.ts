@@ -1,7 +1,8 @@
 import { captureModes } from '../capture/modes.ts'
+import { capturedBy, captureModesOf } from '../capture/stream-modes.ts'
 import { watchedBy } from '../capture/watched-by.ts'
 import { Cascader } from '../cascade/cascader.ts'
-import { cascadeGroup } from '../cascade/streams.ts'
+import { cascadeGroup, cascadeSources } from '../cascade/streams.ts'
 import { EntryReader } from '../outbox/entry-reader.ts'
 import { TableChanges } from '../outbox/table-changes.ts'
 import { OutboxTable } from '../outbox/outbox-table.ts'
@@ -26,7 +27,10 @@ import type { IndexSite } from './site.ts'
 import { cascadesTo, indexedSources, writersOf, type IndexedSource, type Source } from './sources.ts'
 import { PostgresTransactionStates } from './transaction-states.ts'
 
-export interface WorkerFactoryOptions extends Omit<IndexSite, 'definition' | 'partitions' | 'cascades'> {
+export interface WorkerFactoryOptions extends Omit<
+  IndexSite,
+  'definition' | 'partitions' | 'cascades' | 'outbox'
+> {
   readonly connections: RedisConnections
   readonly sources: readonly Source[]
   readonly events: Events
@@ -93,7 +97,13 @@ export class WorkerFactory {
   site({ index: definition, partitions }: IndexedSource): IndexSite {
     const { sources, dataSource, redis, client, settings, services, logger } = this.#options
     const cascades = cascadesTo(sources, definition)
-    return { definition, partitions, cascades, dataSource, redis, client, settings, services, logger }
+    const indexes = indexedSources(sources).map(({ index }) => index)
+    const modes = captureModesOf(indexes, cascadeSources(indexes), settings.capture)
+    const outbox =
+      capturedBy(modes, ['outbox', 'trigger']).length > 0
+        ? new OutboxQueue(new OutboxTable(dataSource, settings.captureSchema))
+        : undefined
+    return { definition, partitions, cascades, outbox, dataSource, redis, client, settings, services, logger }
   }
 
   reindexer(source: IndexedSource): Reindexer {
@@ -108,7 +118,7 @@ export class WorkerFactory {
 
   #relay(): Worker {
     const { dataSource, settings, sources, redis, connections, events, logger } = this.#options
-    const { namespace, relayPollMs: pollMs, captureSchema } = settings
+    const { namespace, relayPollMs: pollMs, stallAfterMs: heldMs, captureSchema } = settings
     const queue = new OutboxQueue(new OutboxTable(dataSource, captureSchema))
     const indexes = indexedSources(sources).map(({ index }) => index)
     // Of every table: what triggers wrote under a former mode is still to be read.
@@ -120,7 +130,7 @@ export class WorkerFactory {
       messages,
     )
     const writers = writersOf(redis, sources, events)
-    return new Relay({ queue, reader, writers, connections, namespace, pollMs, events, logger })
+    return new Relay({ queue, reader, writers, connections, namespace, pollMs, heldMs, events, logger })
   }
 
   #transactions(): TransactionStates | undefined {

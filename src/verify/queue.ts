@@ -1,5 +1,6 @@
 import type { RowKey } from '../capture/row-key.ts'
 import { cascadeGroup } from '../cascade/streams.ts'
+import type { OutboxQueue } from '../outbox/queue.ts'
 import { pause } from '../runtime/backoff.ts'
 import { lanes, type Partition } from '../streams/keys.ts'
 import { decodeMessages } from '../streams/message.ts'
@@ -51,8 +52,8 @@ export interface Waiting {
   readonly standsStill: boolean
 }
 
-/** The streams of an index, and those whose changes lead to its documents. */
-export type Queue = Pick<IndexSite, 'redis' | 'partitions' | 'cascades'>
+/** The streams of an index, those whose changes lead to its documents, and what changes pass before they come there. */
+export type Queue = Pick<IndexSite, 'redis' | 'partitions' | 'cascades' | 'outbox'>
 
 /**
  * Waits until every change of some rows that was committed before the call has been through the group "index": first
@@ -60,16 +61,17 @@ export type Queue = Pick<IndexSite, 'redis' | 'partitions' | 'cascades'>
  * passed what is in the lanes after that. Changes that are committed later do not hold it up.
  *
  * Changes of what documents embed come first, for the group "cascade" writes messages of the rows. They name other
- * rows, so nobody knows whether they lead to these: all of them are waited for.
+ * rows, so nobody knows whether they lead to these: all of them are waited for. So it is for what is in the outbox.
  *
  * @param keys - keys of the rows
  */
 export async function waitingAfter(
-  { redis, partitions, cascades }: Queue,
+  { redis, partitions, cascades, outbox }: Queue,
   keys: ReadonlySet<RowKey>,
   patience: Patience,
 ): Promise<Waiting> {
   await pause(publishMs, patience.signal)
+  if (outbox !== undefined && !(await isRelayed(outbox, patience))) return { keys, standsStill: true }
   if (!(await delaysEnd(redis, cascades, patience))) return { keys, standsStill: true }
   if ((await notPassed(redis, cascades, cascadeGroup, patience)).length > 0)
     return { keys, standsStill: true }
@@ -99,6 +101,15 @@ export async function waitingCascades({ redis, cascades }: Queue): Promise<strin
     }),
   )
   return [...new Set(waiting.flat())]
+}
+
+/** Waits until relays have published what is in the outbox now; false when it stays. */
+async function isRelayed(outbox: OutboxQueue, patience: Patience): Promise<boolean> {
+  const newest = await outbox.newest()
+  let oldest = newest
+  if (newest === undefined) return true
+  await moving(patience, async () => (oldest = await outbox.oldestUpTo(newest)))
+  return oldest === undefined
 }
 
 /** Waits until the delay messages of now are gone; false when they stay. */

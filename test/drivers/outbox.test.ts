@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 
-import { messagesIn, type OutboxEntry } from '../../src/outbox/entry.ts'
+import { entriesFor, messagesIn, type OutboxEntry } from '../../src/outbox/entry.ts'
 import { OutboxPart } from '../../src/outbox/outbox-part.ts'
 import { OutboxTable } from '../../src/outbox/outbox-table.ts'
+import { OutboxQueue } from '../../src/outbox/queue.ts'
 import { section, tableRows } from '../docs/markdown.ts'
 import { drivers, isAvailable, skipWithout } from '../support/databases.ts'
 import { calls } from './calls.ts'
@@ -92,6 +93,54 @@ describe.each(drivers)('%s, through the outbox', (driver) => {
       await outer.transaction((inner) => inner.update('items', items[2].id, { stock: 9 }))
     })
     expect(await keysInOutbox()).toEqual([`items:${items[0].id}`, `items:${items[2].id}`])
+  })
+
+  test('nobody waits for an open transaction that has written into the outbox', async () => {
+    // One connection for all: nothing is open beside.
+    if (table.dialect === 'sqlite') return
+    const queue = new OutboxQueue(table)
+    const done = { unreadable: new Map(), left: new Set<OutboxEntry>() }
+    const entries = (count: number) =>
+      Array.from({ length: count }, () => ({ kind: 'messages', source: 'items', body: '[]' }))
+    await table.onRunner(async (open) => {
+      for (const count of [1, 5, 199]) {
+        await open.startTransaction()
+        await table.write(open, entries(2))
+        await table.onRunner((other) => table.write(other, entries(count)))
+        await queue.tryAgain()
+        expect(await queue.take({ limit: 200, passedOver: [], heldMs: 60_000 }, async () => done)).toBe(count)
+        await open.rollbackTransaction()
+      }
+    })
+  })
+
+  test('ages do not depend on the time zone of whoever writes', async () => {
+    if (table.dialect !== 'mysql') return
+    const queue = new OutboxQueue(table)
+    await table.onRunner(async (application) => {
+      for (const zone of ['+09:00', '-09:00']) {
+        await application.query(`SET time_zone = '${zone}'`)
+        await application.query(
+          `INSERT INTO ${table.quoted} (kind, source, body, written_at) VALUES ('messages', 'items', '[]', NOW(6) - INTERVAL 5 MINUTE)`,
+        )
+        const { oldestMs } = await queue.status()
+        expect(oldestMs).toBeGreaterThanOrEqual(300_000)
+        expect(oldestMs).toBeLessThan(3_600_000)
+        await application.query(`DELETE FROM ${table.quoted}`)
+      }
+      await application.query('SET time_zone = DEFAULT')
+    })
+  })
+
+  test('large payloads fit into what the database takes at once, and the relay into its memory', async () => {
+    const messages = Array.from({ length: 2_000 }, (_, id) => ({
+      id: String(id),
+      payload: 'x'.repeat(10_000),
+    }))
+    await table.onRunner((queryRunner) => table.write(queryRunner, entriesFor('items', 'main', messages)))
+    const rows = (await shop.dataSource.query(`SELECT * FROM ${table.quoted}`)) as OutboxEntry[]
+    expect(Math.max(...rows.map(({ body }) => body.length))).toBeLessThan(300_000)
+    expect(rows.flatMap((row) => messagesIn(row)).map(({ id }) => id)).toEqual(messages.map(({ id }) => id))
   })
 
   test('relays take it to the index, several at once', async () => {

@@ -113,3 +113,15 @@ test('without a mode that needs it, nothing is made', async () => {
   // It may be there from a former mode.
   expect(await database.planRemoval('everything')).toHaveLength(2)
 })
+
+test('is not removed while a transaction stays open, and says why', async () => {
+  app = await outboxed()
+  const { database } = app.pipeline
+  await app.dataSource.transaction(async (inside) => {
+    await inside.query(`INSERT INTO ${app.table.quoted} (kind, source, body) VALUES ('bulk', 'cities', '[]')`)
+    await expect(database.remove('everything')).rejects.toMatchObject({
+      code: 'DATABASE',
+      message: expect.stringContaining('another transaction has held it'),
+    })
+  })
+})

@@ -24,6 +24,14 @@ test('begins behind what was taken two seconds ago when looking takes long, and 
   expect(full).toBeLessThan(300)
 })
 
+test('one look that takes long does not put off the next look at everything for ever', () => {
+  const from = new LookFrom()
+  from.looked(0n, 7n, 0, 60_000)
+  from.looked(0n, 8n, 60_000, 63_000)
+  expect(from.at(70_000)).toBe(7n)
+  expect(from.at(93_000)).toBe(0n)
+})
+
 test('never passes over what has come in the last two seconds, and every pause between full looks ends', () => {
   const look = fc.record({
     pauseMs: fc.integer({ min: 0, max: 5_000 }),

@@ -37,6 +37,32 @@ test('is woken by the commit, and needs no look now and then', async () => {
   expect(await idsOf('main')).toHaveLength(5)
 })
 
+test('is woken by those who write at the same time, and finds all', async () => {
+  app = await outboxed()
+  app.startRelay(await app.open(undefined, { relayPoll: '1m' }))
+  await sleeping()
+  const { manager } = app.dataSource
+  await Promise.all(Array.from({ length: 8 }, (_, i) => manager.save(app.city(`c${i}`))))
+  await app.emptied()
+  expect(await idsOf('main')).toHaveLength(8)
+})
+
+test('is woken by the commit of a transaction that wrote into the outbox long before', async () => {
+  app = await outboxed()
+  app.startRelay(await app.open(undefined, { relayPoll: '1m' }))
+  await sleeping()
+  const other = await app.dataSource.manager.save(app.city('Rome'))
+  await app.emptied()
+  await app.dataSource.transaction(async (inside) => {
+    await app.redstream.bulkDelay(app.City, {}, { manager: inside })
+    // It does not keep others from waking the relay.
+    await app.dataSource.manager.save(app.city('Oslo'))
+    await expect.poll(() => idsOf('main')).toHaveLength(2)
+  })
+  await app.emptied()
+  expect(await idsOf('bulk')).toEqual([other.id])
+})
+
 test('goes on when the connection on which it listens is lost, and listens again', async () => {
   app = await outboxed()
   app.startRelay()

@@ -14,6 +14,12 @@ import { recordingLogger, type LogLine } from './captured.ts'
 import { cityEntity, type CityRow } from './city.ts'
 import { testSpace, type TestSpace } from './services.ts'
 
+/** How a process reaches the database, where that matters. */
+export interface ProcessDatabase {
+  readonly url?: string
+  readonly poolSize?: number
+}
+
 /** An application whose entity City goes through the outbox, and what its relays work with. */
 export interface Outboxed {
   readonly space: TestSpace
@@ -26,7 +32,7 @@ export interface Outboxed {
   readonly relayLog: LogLine[]
   readonly pipeline: Pipeline
   /** Another process' way to the same place; closed by `dispose`. */
-  open(redis?: string, settings?: SettingsInput): Promise<Pipeline>
+  open(redis?: string, settings?: SettingsInput, database?: ProcessDatabase): Promise<Pipeline>
   /** Starts a relay; it stops at `dispose`, or with the returned function. */
   startRelay(pipeline?: Pipeline): () => Promise<void>
   /** The rows of the outbox. */
@@ -44,11 +50,13 @@ export interface Outboxed {
 export async function outboxed(
   attach: AttachOptions = {},
   indexed: IndexedOptions<CityRow> = {},
+  others: (indexPrefix: string) => (new () => object)[] = () => [],
 ): Promise<Outboxed> {
   const space = await testSpace()
   const City = cityEntity(space.indexPrefix, indexed)
-  const connect = (synchronize: boolean): Promise<DataSource> =>
-    new DataSource({ ...space.dataSourceOptions([City]), synchronize }).initialize()
+  const entities = [City, ...others(space.indexPrefix)]
+  const connect = (synchronize: boolean, database: ProcessDatabase = {}): Promise<DataSource> =>
+    new DataSource({ ...space.dataSourceOptions(entities), ...database, synchronize }).initialize()
   const dataSource = await connect(true)
   const captureSchema = `${space.schema}_o`
   const settings = { capture: 'outbox', captureSchema, namespace: space.namespace } as const
@@ -56,9 +64,9 @@ export async function outboxed(
   const relayLog: LogLine[] = []
   const table = new OutboxTable(dataSource, captureSchema)
   const closing: (() => Promise<unknown>)[] = []
-  const open: Outboxed['open'] = async (redis = space.redisUrl, more = {}) => {
+  const open: Outboxed['open'] = async (redis = space.redisUrl, more = {}, database = {}) => {
     // A process of its own has connections of its own.
-    const workers = await connect(false)
+    const workers = await connect(false, database)
     const pipeline = await openPipeline(
       {
         dataSource: workers,

@@ -1,4 +1,4 @@
-import type { DataSource, QueryRunner } from 'typeorm'
+import type { QueryRunner } from 'typeorm'
 import { z } from 'zod'
 
 import { quoteName } from './sql.ts'
@@ -121,15 +121,10 @@ export async function readTables(queryRunner: QueryRunner, paths: readonly strin
 
 /** The columns of tables by path and name; nothing of tables that are not there. */
 export async function readColumns(
-  dataSource: DataSource,
+  queryRunner: QueryRunner,
   paths: readonly string[],
 ): Promise<ReadonlyMap<string, ColumnFacts>> {
-  const queryRunner = dataSource.createQueryRunner('master')
-  try {
-    return await columnsOf(queryRunner, parametersOf(paths))
-  } finally {
-    await queryRunner.release()
-  }
+  return columnsOf(queryRunner, parametersOf(paths))
 }
 
 async function columnsOf(

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
 
+import { OutboxTable } from '../../../src/outbox/outbox-table.ts'
 import { TableChanges } from '../../../src/outbox/table-changes.ts'
 import { shop } from './entities.ts'
 import { witness, type Witness } from './witness.ts'
@@ -106,11 +107,13 @@ it('lets writes pass when the table is renamed and another takes its name', asyn
 it('reads what was told of a column that came while it waited', async () => {
   await w.sql('ALTER TABLE cities RENAME COLUMN country_code TO later')
   const decoder = new TableChanges(w.dataSource, w.watch.tables)
-  await decoder.ready()
+  const ready = (): Promise<void> =>
+    new OutboxTable(w.dataSource, w.captureSchema).onRunner((runner) => decoder.ready(runner))
+  await ready()
   await w.sql('ALTER TABLE cities RENAME COLUMN later TO country_code')
   await w.sql('DELETE FROM cities WHERE id = 1')
   const [entry] = await w.entries()
-  await decoder.ready()
+  await ready()
   expect(decoder.changesOf(entry!)).toMatchObject([{ key: { id: 1 }, before: { country_code: 'IT' } }])
 })
 

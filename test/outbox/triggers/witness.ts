@@ -61,7 +61,7 @@ export async function witness(
       .then(([rows]) => rows)
   const changes = async (): Promise<RowChange[]> => {
     const decoder = new TableChanges(dataSource, watch.tables)
-    await decoder.ready()
+    await outbox.onRunner((queryRunner) => decoder.ready(queryRunner))
     return (await entries()).flatMap((entry) => decoder.changesOf(entry))
   }
   return {
