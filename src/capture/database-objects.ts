@@ -2,6 +2,7 @@ import type { DataSource, QueryRunner } from 'typeorm'
 
 import { RedstreamError } from '../errors.ts'
 import { Backoff } from '../runtime/backoff.ts'
+import { poolSizeOf } from './pool-size.ts'
 import { isPostgres } from './row-lock.ts'
 
 /** One thing in the database that captures changes, and what is to be done, or was done, about it. */
@@ -45,7 +46,7 @@ export async function carryOut(queryRunner: QueryRunner, steps: readonly Databas
  *
  * @param name - what the processes agree on
  * @param patienceS - how long to wait for another process, in s. Default: 60
- * @throws RedstreamError DATABASE when another process does not come to an end; whatever `action` throws
+ * @throws RedstreamError CONFIG when the pool has one connection; DATABASE when another process does not come to an end; whatever `action` throws
  */
 export async function alone<T>(
   dataSource: DataSource,
@@ -55,6 +56,13 @@ export async function alone<T>(
 ): Promise<T> {
   const lock = lockStatements(dataSource.options.type)
   if (lock === undefined) return action()
+  if (poolSizeOf(dataSource) === 1) {
+    throw new RedstreamError(
+      'CONFIG',
+      'the pool of the DataSource has one connection, and this needs two: one holds a lock, so that nobody else does the ' +
+        'same, while the other one works; set poolSize to 2 or more',
+    )
+  }
   const queryRunner = dataSource.createQueryRunner('master')
   try {
     await takeLock(queryRunner, lock.take, name, patienceS)

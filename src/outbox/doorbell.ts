@@ -2,6 +2,7 @@ import type { EventEmitter } from 'node:events'
 
 import type { DataSource, QueryRunner } from 'typeorm'
 
+import { poolSizeOf } from '../capture/pool-size.ts'
 import { pause } from '../runtime/backoff.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { OutboxTable } from './outbox-table.ts'
@@ -40,7 +41,7 @@ export class Doorbell {
     this.#longestMs = longestMs
     this.#logger = logger
     if (table.dialect !== 'postgres') return
-    if (connectionsOf(table.dataSource) !== 1) this.#channel = table.channel
+    if (poolSizeOf(table.dataSource) !== 1) this.#channel = table.channel
     else {
       logger.info(
         { relayPoll: longestMs },
@@ -120,9 +121,4 @@ export class Doorbell {
     // TypeORM has released it by itself, unless it heard nothing.
     if (!queryRunner.isReleased) void queryRunner.release().catch(() => undefined)
   }
-}
-
-/** How many connections the pool of a DataSource may have, as far as it says so. */
-function connectionsOf({ driver }: DataSource): number | undefined {
-  return (driver as { master?: { options?: { max?: number } } }).master?.options?.max
 }

@@ -32,10 +32,13 @@ FROM unnest($1::text[]) AS asked (id)`
 
 /**
  * Every transaction holds a lock on its virtual id from its beginning until others see its end. Those of other databases,
- * and the server's own (autovacuum), are not ours; a connection whose database is not told yet may be.
+ * and the server's own (autovacuum), are not ours; a connection whose database is not told yet may be. A server of another
+ * make may show no such locks; then not even ours.
  */
 const openSql = `
-SELECT (SELECT system_identifier::text FROM pg_control_system()) AS cluster, pg_is_in_recovery() AS replica,
+SELECT EXISTS (
+    SELECT FROM pg_locks WHERE locktype = 'virtualxid' AND granted AND pid = pg_backend_pid()
+  ) AS tells, (SELECT system_identifier::text FROM pg_control_system()) AS cluster, pg_is_in_recovery() AS replica,
   ARRAY(
     SELECT held.virtualxid FROM pg_locks held LEFT JOIN pg_stat_activity activity USING (pid)
     WHERE held.locktype = 'virtualxid' AND held.mode = 'ExclusiveLock' AND held.granted
@@ -47,6 +50,7 @@ SELECT (SELECT system_identifier::text FROM pg_control_system()) AS cluster, pg_
 const preparedSql = 'SELECT 1 FROM pg_prepared_xacts WHERE database = current_database() LIMIT 1'
 
 interface OpenRow {
+  readonly tells: boolean
   readonly cluster: string
   readonly replica: boolean
   readonly names: string[]
@@ -92,7 +96,8 @@ export class PostgresTransactionStates implements TransactionStates {
       const prepared = (await queryRunner.query(preparedSql)) as unknown[]
       return prepared.length > 0 ? [] : rows
     })
-    return row === undefined || row.replica ? undefined : { cluster: row.cluster, names: new Set(row.names) }
+    if (row === undefined || row.replica || !row.tells) return undefined
+    return { cluster: row.cluster, names: new Set(row.names) }
   }
 
   async #rows(ids: readonly string[]): Promise<StateRow[]> {

@@ -55,6 +55,14 @@ test('does not wait for ever for another one that does not come to an end', asyn
   expect(await alone(dataSource, name, async () => 'done', 0)).toBe('done')
 })
 
+test('says that a pool of one connection is too small, rather than wait for a second one', async () => {
+  app = await outboxed()
+  const { database } = await app.open(undefined, {}, { poolSize: 1 })
+  const refusal = { code: 'CONFIG', message: expect.stringContaining('set poolSize to 2 or more') }
+  await expect(database.apply()).rejects.toMatchObject(refusal)
+  await expect(database.remove('everything')).rejects.toMatchObject(refusal)
+})
+
 test('brings the settings of autovacuum back', async () => {
   app = await outboxed()
   await app.dataSource.query(`ALTER TABLE ${app.table.quoted} RESET (autovacuum_vacuum_threshold)`)
