@@ -75,7 +75,10 @@ const modes: Record<string, Mode> = {
   wal: async (dataSource, _, name) => {
     await dataSource.query(`CREATE PUBLICATION "${name}" FOR TABLE cities`)
     await dataSource.query(`SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, [name])
-    return () => dataSource.query(`SELECT pg_drop_replication_slot($1)`, [name])
+    return async () => {
+      await dataSource.query(`SELECT pg_drop_replication_slot($1)`, [name])
+      await dataSource.query(`DROP PUBLICATION "${name}"`)
+    }
   },
 }
 

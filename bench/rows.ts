@@ -13,7 +13,7 @@ export async function fillCities(
   await dataSource.query(
     `INSERT INTO "${space}".${table} (name, country, latitude, longitude, population)
      SELECT 'City ' || md5(i::text), chr(65 + i % 26) || chr(65 + i / 26 % 26), (i % 18000) / 100.0 - 90,
-            (i % 36000) / 100.0 - 180, i * 7919 % 10000000
+            (i % 36000) / 100.0 - 180, i::bigint * 7919 % 10000000
      FROM generate_series(1, $1::integer) AS i`,
     [rows],
   )

@@ -1,11 +1,12 @@
-import type {
-  DataSource,
-  DeleteQueryBuilder,
-  EntityManager,
-  EntityMetadata,
-  ObjectLiteral,
-  QueryRunner,
-  UpdateQueryBuilder,
+import {
+  InstanceChecker,
+  type DataSource,
+  type DeleteQueryBuilder,
+  type EntityManager,
+  type EntityMetadata,
+  type ObjectLiteral,
+  type QueryRunner,
+  type UpdateQueryBuilder,
 } from 'typeorm'
 
 import { hydrated, type Column, type ForeignKeys, type RowChange } from './changes.ts'
@@ -46,8 +47,9 @@ export function returnsEnough(
 }
 
 /**
- * Writes all rows that match with one statement, which returns them. Its subquery locks them: a row that another
- * transaction is changing is waited for, and then looked at again.
+ * Writes all rows that match with one statement, which returns them. A row that another transaction is changing is waited
+ * for, and then looked at again: by the statement itself, or where its criteria need other tables by a subquery that
+ * locks, which costs about a third more.
  *
  * @returns the number of rows
  */
@@ -55,14 +57,16 @@ export async function writeReturning(queryRunner: QueryRunner, write: Write, not
   const { manager, connection } = queryRunner
   const { metadata, where, foreignKeys } = write
   const key = metadata.primaryColumns
-  const matching = lockRows(selectMatching(manager, metadata, where, key), connection, 'row')
   const statement = statementOf(manager, write)
   const name = ({ databaseName }: Column): string => statement.escape(databaseName)
+  if (isPostgres(connection.options.type) && asksOneTable(metadata, where)) statement.where(where)
+  else {
+    const matching = lockRows(selectMatching(manager, metadata, where, key), connection, 'row')
+    const sql = `(${key.map(name).join(', ')}) IN (${matching.getQuery()})`
+    statement.where(sql, matching.getParameters())
+  }
   const columns = [...new Set([...key, ...foreignKeys])]
-  statement
-    .where(`(${key.map(name).join(', ')}) IN (${matching.getQuery()})`, matching.getParameters())
-    .returning(columns.map(name).join(', '))
-  const rows = await execute(queryRunner, statement)
+  const rows = await execute(queryRunner, statement.returning(columns.map(name).join(', ')))
   for (let start = 0; start < rows.length; start += rowsPerPage) {
     await note(rows.slice(start, start + rowsPerPage).map((row) => changeOf(write, row)))
   }
@@ -111,6 +115,22 @@ export async function writeLocked(
     await execute(queryRunner, statement.where(`(${sql})`, parameters))
   }
   return count
+}
+
+/**
+ * Whether criteria are about plain columns of the table, so that a statement can have them as they are. What is compared
+ * as an object, or is SQL that names the rows by the alias of a query, is left to the query.
+ */
+function asksOneTable(metadata: EntityMetadata, where: Where<ObjectLiteral>): boolean {
+  const alternatives: readonly ObjectLiteral[] = Array.isArray(where) ? where : [where]
+  return alternatives.every((alternative) =>
+    Object.entries(alternative).every(([property, value]) => {
+      const column = metadata.findColumnWithPropertyName(property)
+      if (column === undefined || column.relationMetadata || column.embeddedMetadata) return false
+      if (InstanceChecker.isFindOperator(value)) return value.type !== 'raw'
+      return typeof value !== 'object' || value instanceof Date
+    }),
+  )
 }
 
 function statementOf(

@@ -1,4 +1,5 @@
 import { Redis } from 'ioredis'
+import { Like } from 'typeorm'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
 import { startRedis, type ServerHandle } from '../../services/services.ts'
@@ -132,15 +133,34 @@ describe('what a write costs', () => {
     expect(await redis.xlen(keys().delay)).toBe(0)
   })
 
-  test('with more rows under way than fit into a batch, it does wait', async () => {
+  const insertMany = (count: number): Promise<unknown> =>
+    app.dataSource.query(
+      `INSERT INTO cities (name) SELECT 'city ' || i FROM generate_series(1, $1::integer) AS i`,
+      [count],
+    )
+
+  test('nor does an update of many rows', async () => {
+    await insertMany(5_000)
+    pauseAtCommit()
+    await app.redstream.update(app.City, { name: Like('city %') }, { name: 'town' })
+    expect([await redis.xlen(keys().main), await redis.xlen(keys().bulk)]).toEqual([0, 0])
+    await redis.client('UNPAUSE')
+    await published(app.redstream)
+    expect([await redis.xlen(keys().main), await redis.xlen(keys().bulk)]).toEqual([1_000, 4_000])
+    expect(await redis.xlen(keys().delay)).toBe(0)
+  })
+
+  test('but with very many rows under way, it does wait', async () => {
+    const many = 201_000
+    await insertMany(many)
     pauseAtCommit()
     let isDone = false
-    const cities = Array.from({ length: 1_001 }, (_, i) => app.city(`city ${i}`))
-    const saved = app.dataSource.manager.save(cities).then(() => (isDone = true))
-    await expect.poll(() => app.dataSource.manager.count(app.City)).toBe(1_001)
+    const town = { name: 'town' }
+    const updated = app.redstream.update(app.City, { name: Like('city %') }, town).then(() => (isDone = true))
+    await expect.poll(() => app.dataSource.manager.countBy(app.City, town)).toBe(many)
     expect(isDone).toBe(false)
     await redis.client('UNPAUSE')
-    await saved
-    expect(await redis.xlen(keys().bulk)).toBe(1_001)
+    await updated
+    expect((await redis.xlen(keys().main)) + (await redis.xlen(keys().bulk))).toBe(many)
   })
 })
