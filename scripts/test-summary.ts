@@ -4,10 +4,12 @@ export interface Outcome {
   readonly state: 'passed' | 'failed' | 'skipped'
   /** Why it was skipped. */
   readonly reason?: string
+  /** It failed at first. */
+  readonly isFlaky?: boolean
 }
 
 /**
- * The end of the output: the skipped tests with their reasons, and as the last line `N passed, N failed`. Errors outside
+ * The end of the output: the skipped tests with their reasons, those that passed at the second attempt, and as the last line `N passed, N failed`. Errors outside
  * of any test count as failed, so that the line never looks good when the exit code is not 0.
  */
 export function summarise(outcomes: readonly Outcome[], errorsOutside: number, listSkipped = true): string[] {
@@ -16,6 +18,9 @@ export function summarise(outcomes: readonly Outcome[], errorsOutside: number, l
   const skipped = outcomes.filter((outcome) => listSkipped && outcome.state === 'skipped')
   return [
     ...skipped.map(({ name, reason }) => `skipped: ${name} (${reason ?? 'no reason given'})`),
+    ...outcomes
+      .filter(({ isFlaky }) => isFlaky)
+      .map(({ name }) => `passed only at the second attempt: ${name}`),
     ...(errorsOutside === 0 ? [] : [`errors outside of any test, counted as failed: ${errorsOutside}`]),
     `${count('passed')} passed, ${count('failed') + errorsOutside} failed`,
   ]

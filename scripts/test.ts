@@ -1,4 +1,4 @@
-/** `npm test`: all tests, or those that vitest's own arguments choose; the last line on stdout counts them. */
+/** `npm test`: all tests, or those that vitest's own arguments choose; the last line on stdout counts them. See docs/decisions/0024. */
 import path from 'node:path'
 
 import { parseCLI, startVitest, type TestModule } from 'vitest/node'
@@ -6,7 +6,7 @@ import { parseCLI, startVitest, type TestModule } from 'vitest/node'
 import { summarise, type Outcome } from './test-summary.ts'
 
 const { filter, options } = parseCLI(['vitest', 'run', ...process.argv.slice(2)])
-const vitest = await startVitest(filter, { ...options, run: true, watch: false })
+const vitest = await startVitest(filter, { retry: 1, ...options, run: true, watch: false })
 await vitest.close()
 const outcomes = vitest.state.getTestModules().flatMap(outcomesOf)
 const failed = outcomes.some((outcome) => outcome.state === 'failed')
@@ -21,7 +21,9 @@ function outcomesOf(module: TestModule): Outcome[] {
   const tests = [...module.children.allTests()].map((test): Outcome => {
     const result = test.result()
     const name = `${file} > ${test.fullName}`
-    if (result.state !== 'skipped') return { name, state: result.state === 'passed' ? 'passed' : 'failed' }
+    const isFlaky = test.diagnostic()?.flaky ?? false
+    if (result.state === 'passed') return { name, state: 'passed', isFlaky }
+    if (result.state !== 'skipped') return { name, state: 'failed' }
     return { name, state: 'skipped', ...(result.note === undefined ? {} : { reason: result.note }) }
   })
   const hasFailedTest = tests.some((test) => test.state === 'failed')

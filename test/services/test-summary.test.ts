@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 
 import { summarise } from '../../scripts/test-summary.ts'
 
-test('the last line counts, skipped tests stand above it with their reasons', () => {
+test('the last line counts, skipped and flaky tests stand above it', () => {
   expect(
     summarise(
       [
@@ -10,10 +10,16 @@ test('the last line counts, skipped tests stand above it with their reasons', ()
         { name: 'b', state: 'failed' },
         { name: 'c', state: 'skipped', reason: 'needs Docker' },
         { name: 'd', state: 'skipped' },
+        { name: 'e', state: 'passed', isFlaky: true },
       ],
       0,
     ),
-  ).toEqual(['skipped: c (needs Docker)', 'skipped: d (no reason given)', '1 passed, 1 failed'])
+  ).toEqual([
+    'skipped: c (needs Docker)',
+    'skipped: d (no reason given)',
+    'passed only at the second attempt: e',
+    '2 passed, 1 failed',
+  ])
 })
 
 test('errors outside of any test make the last line a bad one', () => {
