@@ -88,6 +88,8 @@ test('publishFailed: Redis died between the delay message and the publish', asyn
       // Runs beside ours: when the delay message is there, Redis dies, and the commit begins.
       beforeTransactionCommit: async () => {
         await expect.poll(() => commands.xlen(app.partition.keys.delay)).toBe(1)
+        // On the connection of the delay message: its answer has come, too.
+        await app.redstream.inspect(app.partition.stream)
         commands.disconnect()
         await redis.kill()
       },
