@@ -127,6 +127,8 @@ function asksOneTable(metadata: EntityMetadata, where: Where<ObjectLiteral>): bo
     Object.entries(alternative).every(([property, value]) => {
       const column = metadata.findColumnWithPropertyName(property)
       if (column === undefined || column.relationMetadata || column.embeddedMetadata) return false
+      // A statement gives the operator itself to the transformer, a query what it compares with.
+      if (column.transformer) return false
       if (InstanceChecker.isFindOperator(value)) return value.type !== 'raw'
       return typeof value !== 'object' || value instanceof Date
     }),
