@@ -116,7 +116,7 @@ export class OutboxTable {
 
   /** Wakes the relays when the transaction commits, for entries that were written before. */
   async wake(queryRunner: QueryRunner): Promise<void> {
-    if (this.dialect === 'postgres') await queryRunner.query(ring(this.channel))
+    if (this.dialect === 'postgres') await queryRunner.query(`SELECT ${ring(this.channel)}`)
   }
 
   /** Runs something on a connection to the primary database that is released after it. */
@@ -135,7 +135,7 @@ export class OutboxTable {
     const insert = `INSERT INTO ${this.quoted} (kind, source, body) VALUES ${values.join(', ')}`
     if (this.dialect !== 'postgres' || !wakes) return [insert, parameters]
     // In one statement, to spare the transaction a round trip. PostgreSQL sends it at the commit, once.
-    return [`WITH written AS (${insert}) ${ring(this.channel)}`, parameters]
+    return [`WITH written AS (${insert}) SELECT ${ring(this.channel)}`, parameters]
   }
 
   /** Turns an error of a statement on the table into one that says what to do; leaves others as they are. */

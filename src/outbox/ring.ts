@@ -15,9 +15,12 @@ function lockOf(channel: string): string {
   return `hashtextextended(${quoteText(channel)}, 0)`
 }
 
-/** A query of whoever has written into the outbox: it rings when the transaction commits, if a relay sleeps. */
+/**
+ * Of whoever has written into the outbox, behind SELECT, or PERFORM in a function: it rings when the transaction commits, if a
+ * relay sleeps.
+ */
 export function ring(channel: string): string {
-  return `SELECT pg_notify(${quoteText(channel)}, '') WHERE NOT pg_try_advisory_xact_lock_shared(${lockOf(channel)})`
+  return `pg_notify(${quoteText(channel)}, '') WHERE NOT pg_try_advisory_xact_lock_shared(${lockOf(channel)})`
 }
 
 /** A query of a relay on the connection that listens: whether it may sleep until it hears the bell. */

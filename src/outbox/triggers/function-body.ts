@@ -72,7 +72,7 @@ BEGIN`
 }
 
 function tail({ channel }: FunctionSource): string {
-  return `  IF FOUND THEN ${ring(channel).replace('SELECT', 'PERFORM')}; END IF;
+  return `  IF FOUND THEN PERFORM ${ring(channel)}; END IF;
   RETURN NULL;
 END
 `
