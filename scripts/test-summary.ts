@@ -9,8 +9,9 @@ export interface Outcome {
 }
 
 /**
- * The end of the output: the skipped tests with their reasons, those that passed at the second attempt, and as the last line `N passed, N failed`. Errors outside
- * of any test count as failed, so that the line never looks good when the exit code is not 0.
+ * The end of the output: the skipped tests with their reasons, those that passed at the second attempt, and as the last
+ * line `N passed, N failed`. Errors outside of any test count as failed, so that the line never looks good when the exit
+ * code is not 0.
  */
 export function summarise(outcomes: readonly Outcome[], errorsOutside: number, listSkipped = true): string[] {
   const count = (state: Outcome['state']): number =>

@@ -1,4 +1,7 @@
-/** `npm test`: all tests, or those that vitest's own arguments choose; the last line on stdout counts them. See docs/decisions/0024. */
+/**
+ * `npm test`: all tests, or those that vitest's own arguments choose; the last line on stdout counts them. One that fails is
+ * tried once more: docs/decisions/0024-a-failed-test-is-tried-once-more.md.
+ */
 import path from 'node:path'
 
 import { parseCLI, startVitest, type TestModule } from 'vitest/node'

@@ -46,7 +46,8 @@ export async function carryOut(queryRunner: QueryRunner, steps: readonly Databas
  *
  * @param name - what the processes agree on
  * @param patienceS - how long to wait for another process, in s. Default: 60
- * @throws RedstreamError CONFIG when the pool has one connection; DATABASE when another process does not come to an end; whatever `action` throws
+ * @throws RedstreamError CONFIG when the pool has one connection; DATABASE when another process does not come to an end;
+ *   whatever `action` throws
  */
 export async function alone<T>(
   dataSource: DataSource,

@@ -11,7 +11,8 @@ const mostBetweenMs = 30_000
  * Where the next look into the outbox begins. Usually that is at its beginning. But as long as somebody keeps an old
  * snapshot (a report, a backup), PostgreSQL cannot forget the rows that were deleted since, and each look passes over all
  * of them: the more there are, the fewer looks are possible, and in the end relays would not keep up. So looks that take
- * long begin behind what was taken two seconds ago, but for a twentieth of the time, and at least once in half a minute. These find what is older: rows of
+ * long begin behind what was taken two seconds ago, but for a twentieth of the time, and at least once in half a minute.
+ * These find what is older: rows of
  * transactions that were open for longer, and what a relay that died had in hand.
  *
  * No I/O and no clock of its own.

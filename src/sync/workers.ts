@@ -99,10 +99,7 @@ export class WorkerFactory {
     const cascades = cascadesTo(sources, definition)
     const indexes = indexedSources(sources).map(({ index }) => index)
     const modes = captureModesOf(indexes, cascadeSources(indexes), settings.capture)
-    const outbox =
-      capturedBy(modes, ['outbox', 'trigger']).length > 0
-        ? new OutboxQueue(new OutboxTable(dataSource, settings.captureSchema))
-        : undefined
+    const outbox = capturedBy(modes, ['outbox', 'trigger']).length > 0 ? this.#outboxQueue() : undefined
     return { definition, partitions, cascades, outbox, dataSource, redis, client, settings, services, logger }
   }
 
@@ -116,10 +113,15 @@ export class WorkerFactory {
     })
   }
 
+  #outboxQueue(): OutboxQueue {
+    const { dataSource, settings } = this.#options
+    return new OutboxQueue(new OutboxTable(dataSource, settings.captureSchema))
+  }
+
   #relay(): Worker {
     const { dataSource, settings, sources, redis, connections, events, logger } = this.#options
-    const { namespace, relayPollMs: pollMs, stallAfterMs: heldMs, captureSchema } = settings
-    const queue = new OutboxQueue(new OutboxTable(dataSource, captureSchema))
+    const { namespace, relayPollMs: pollMs, stallAfterMs: heldMs } = settings
+    const queue = this.#outboxQueue()
     const indexes = indexedSources(sources).map(({ index }) => index)
     // Of every table: what triggers wrote under a former mode is still to be read.
     const cascade = sources.filter(({ paths }) => paths.length > 0)
