@@ -64,13 +64,16 @@ describe.each(['trigger', 'wal'] as const)(
       })
       const reading = (at: string, probe: string): Reading =>
         Object.assign(new Reading(), { at: new Date(at), probe, value: '1.50', station })
-      const audit = await app.audit(against, 3_000)
       await manager.save(station)
+      // Before the audit: of a row that changes twice within moments, the first message may tell of both.
+      await manager.save(reading('2026-03-29T01:30:00Z', 'old'))
+      const audit = await app.audit(against, 3_000)
+      await manager.save(Object.assign(new Station(), { id: 'CCCCCCCC-0000-4000-8000-000000000001', name: 'west' }))
       await manager.save([reading('2026-03-29T01:30:00.123Z', 'a:b%'), reading('2026-03-29T01:30:00Z', 'ü')])
       await manager.update(Reading, { probe: 'ü' }, { value: '2.25' })
       await manager.save(Object.assign(new Cat(), { name: 'Tom' }))
       await manager.delete(Reading, { probe: 'a:b%' })
-      await dataSource.query(`UPDATE readings SET probe = 'new' WHERE probe = 'ü'`)
+      await dataSource.query(`UPDATE readings SET probe = 'new' WHERE probe = 'old'`)
       await audit.seen(8)
       const report = await audit.finish()
       const found = report.tables.map(({ table, kind, told, missed, examples }) => ({
@@ -83,7 +86,7 @@ describe.each(['trigger', 'wal'] as const)(
       expect(found).toEqual([
         { what: 'animals insert', told: 1, missed: 0, examples: [] },
         // A row that gets another key is two.
-        { what: 'readings delete', told: 1, missed: 1, examples: [`${at}:ü`] },
+        { what: 'readings delete', told: 1, missed: 1, examples: [`${at}:old`] },
         { what: 'readings insert', told: 2, missed: 1, examples: [`${at}:new`] },
         { what: 'readings update', told: 1, missed: 0, examples: [] },
         { what: 'stations insert', told: 1, missed: 0, examples: [] },
