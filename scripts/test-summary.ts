@@ -26,3 +26,8 @@ export function summarise(outcomes: readonly Outcome[], errorsOutside: number, l
     `${count('passed')} passed, ${count('failed') + errorsOutside} failed`,
   ]
 }
+
+/** Whether failed files are few enough to be the machine's doing; of a run of few files each may fail. */
+export function worthAnotherTry(failedFiles: number, files: number): boolean {
+  return failedFiles > 0 && failedFiles <= Math.max(1, files / 20)
+}

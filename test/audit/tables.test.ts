@@ -68,7 +68,9 @@ describe.each(['trigger', 'wal'] as const)(
       // Before the audit: of a row that changes twice within moments, the first message may tell of both.
       await manager.save(reading('2026-03-29T01:30:00Z', 'old'))
       const audit = await app.audit(against, 3_000)
-      await manager.save(Object.assign(new Station(), { id: 'CCCCCCCC-0000-4000-8000-000000000001', name: 'west' }))
+      await manager.save(
+        Object.assign(new Station(), { id: 'CCCCCCCC-0000-4000-8000-000000000001', name: 'west' }),
+      )
       await manager.save([reading('2026-03-29T01:30:00.123Z', 'a:b%'), reading('2026-03-29T01:30:00Z', 'ü')])
       await manager.update(Reading, { probe: 'ü' }, { value: '2.25' })
       await manager.save(Object.assign(new Cat(), { name: 'Tom' }))

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 
-import { summarise } from '../../scripts/test-summary.ts'
+import { summarise, worthAnotherTry } from '../../scripts/test-summary.ts'
 
 test('the last line counts, skipped and flaky tests stand above it', () => {
   expect(
@@ -27,4 +27,11 @@ test('errors outside of any test make the last line a bad one', () => {
     'errors outside of any test, counted as failed: 2',
     '1 passed, 2 failed',
   ])
+})
+
+test('a few failed files are tried again, a broken state is not', () => {
+  expect(worthAnotherTry(0, 300)).toBe(false)
+  expect(worthAnotherTry(1, 1)).toBe(true)
+  expect(worthAnotherTry(15, 300)).toBe(true)
+  expect(worthAnotherTry(16, 300)).toBe(false)
 })
