@@ -8,6 +8,7 @@ import type { Producer } from './capture/producer.ts'
 import { StreamAccess } from './capture/stream-access.ts'
 import type { Writers } from './capture/transaction-capture.ts'
 import { resolveDefinitions } from './definitions.ts'
+import { doNow } from './capture/afterwards.ts'
 import { RedstreamError } from './errors.ts'
 import { pause } from './runtime/backoff.ts'
 import { Events } from './runtime/events.ts'
@@ -306,6 +307,8 @@ export class Redstream {
    */
   async inspect(stream: string): Promise<PartitionInspection[]> {
     const { partitions } = this.#stream(stream)
+    // What was committed before the call is sent before its questions.
+    doNow()
     return Promise.all(
       partitions.map((partition) => inspectPartition(this.#streams.connections.commands, partition)),
     )

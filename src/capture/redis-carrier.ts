@@ -4,6 +4,7 @@ import type { StreamDefinition } from '../indexed.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Lane } from '../streams/keys.ts'
 import type { Message } from '../streams/message.ts'
+import { afterwards, doNow } from './afterwards.ts'
 import type { CarriedTransaction, Carrier } from './carrier.ts'
 import type { StreamAccess } from './stream-access.ts'
 import { TransactionCapture, type Identity } from './transaction-capture.ts'
@@ -78,6 +79,7 @@ export class RedisCarrier implements Carrier {
   }
 
   async settled(): Promise<void> {
+    doNow()
     await Promise.all(this.#publishing)
   }
 
@@ -108,23 +110,32 @@ export class RedisCarrier implements Carrier {
    * messages are in Redis, and go with this. See docs/decisions/0019-a-save-does-not-wait-for-its-publish.md.
    */
   async publish(transaction: TransactionCapture): Promise<void> {
-    const { requeue, streams, logger } = this.#options
     const { rows } = transaction
-    const publishing = transaction.publish(requeue === 'always').catch((error: unknown) => {
+    this.#unanswered += rows
+    const mustWait = transaction.unannounced || this.#unanswered > mostUnanswered
+    const send = (): Promise<void> => this.#send(transaction)
+    const publishing = mustWait ? send() : afterwards(send)
+    this.#publishing.add(publishing)
+    const answered = publishing.then(() => {
+      this.#publishing.delete(publishing)
+      this.#unanswered -= rows
+    })
+    if (mustWait) await answered
+  }
+
+  /** Never rejects. */
+  async #send(transaction: TransactionCapture): Promise<void> {
+    const { requeue, streams, logger } = this.#options
+    try {
+      await transaction.publish(requeue === 'always')
+    } catch (error) {
       logger.error(
         { err: streams.connections.describe(error) },
         transaction.unannounced
           ? 'committed changes could not be published and have no delay message, so the index misses them: run `redstream verify NAME --repair`'
           : 'committed changes could not be published; the Delayer re-queues them when their delay is over',
       )
-    })
-    this.#publishing.add(publishing)
-    this.#unanswered += rows
-    const answered = publishing.then(() => {
-      this.#publishing.delete(publishing)
-      this.#unanswered -= rows
-    })
-    if (transaction.unannounced || this.#unanswered > mostUnanswered) await answered
+    }
   }
 
   async discard(transaction: TransactionCapture): Promise<void> {
