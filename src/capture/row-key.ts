@@ -155,8 +155,10 @@ function decodePart(part: string): string {
 
 function canonical(column: Column, text: string): string {
   if (column.transformer) return text
-  if (integerTypes.has(column.type))
-    return /^[+-]?\d+$/.test(text) ? BigInt(text.replace('+', '')).toString() : text
+  if (integerTypes.has(column.type)) {
+    const isCanonical = /^(?:0|-?[1-9]\d*)$/.test(text)
+    return !isCanonical && /^[+-]?\d+$/.test(text) ? BigInt(text.replace('+', '')).toString() : text
+  }
   return column.type === 'uuid' && hasNativeUuid(column) ? text.toLowerCase() : text
 }
 

@@ -29,11 +29,20 @@ export interface BulkRequest {
  * The lines of an operation. `external_gte` lets a lower version never overwrite a higher one, for deletes too:
  * https://www.elastic.co/docs/reference/elasticsearch/rest-apis/document-apis, "Versioning".
  */
-export function bulkLines({ target, id, place, version, source }: TargetedOperation): string {
-  const action = source === undefined ? 'delete' : 'index'
+export function bulkLines(operation: TargetedOperation): string {
+  const { source } = operation
+  return source === undefined ? headerOf(operation) : `${headerOf(operation)}${source}\n`
+}
+
+/** What a bulk request does with the document, and how its answer is called. */
+export function actionOf({ source }: Operation): 'index' | 'delete' {
+  return source === undefined ? 'delete' : 'index'
+}
+
+function headerOf(operation: TargetedOperation): string {
+  const { target, id, place, version } = operation
   const routing = place?.routing === undefined ? '' : `,"routing":${JSON.stringify(place.routing)}`
-  const header = `{"${action}":{"_index":${JSON.stringify(target)},"_id":${JSON.stringify(place?.id ?? id)}${routing},"version":${version},"version_type":"external_gte"}}\n`
-  return source === undefined ? header : `${header}${source}\n`
+  return `{"${actionOf(operation)}":{"_index":${JSON.stringify(target)},"_id":${JSON.stringify(place?.id ?? id)}${routing},"version":${version},"version_type":"external_gte"}}\n`
 }
 
 /** The next request: as many of the operations as fit, at least one; an operation that is too large alone goes alone. */
@@ -43,12 +52,17 @@ export function nextRequest(
 ): BulkRequest {
   const lines: string[] = []
   let bytes = 0
+  let taken = 0
   for (const operation of operations) {
-    const text = bulkLines(operation)
-    const size = Buffer.byteLength(text)
-    if (lines.length > 0 && (bytes + size > maxBytes || lines.length + 1 > documents)) break
-    lines.push(text)
+    const { source } = operation
+    const header = headerOf(operation)
+    const size = Buffer.byteLength(header) + (source === undefined ? 0 : Buffer.byteLength(source) + 1)
+    if (taken > 0 && (bytes + size > maxBytes || taken + 1 > documents)) break
+    // Not as one text, which would be a copy of each document more.
+    lines.push(header)
+    if (source !== undefined) lines.push(source, '\n')
     bytes += size
+    taken += 1
   }
-  return { operations: operations.slice(0, lines.length), body: lines.join(''), bytes }
+  return { operations: operations.slice(0, taken), body: lines.join(''), bytes }
 }

@@ -1,7 +1,7 @@
 import type { Client } from '@elastic/elasticsearch'
 import { z } from 'zod'
 
-import { nextRequest, type BulkRequest, type TargetedOperation } from './bulk-request.ts'
+import { actionOf, nextRequest, type BulkRequest, type TargetedOperation } from './bulk-request.ts'
 import { fateOf, fateOfRequest, type Answer, type Fate } from './fate.ts'
 import { PressureGate, type Reception, type Window } from './pressure.ts'
 
@@ -40,7 +40,6 @@ const errorSchema = z.object({
   reason: z.string().nullish(),
   caused_by: z.object({ reason: z.string().nullish() }).nullish(),
 })
-const responseSchema = z.object({ items: z.array(z.unknown()) })
 
 /**
  * Sends operations in bulk requests and says of every single one what became of it; it never rejects for an answer.
@@ -139,7 +138,8 @@ export class BulkWriter {
 }
 
 function pair(request: BulkRequest, response: unknown): Outcome[] {
-  const { items } = responseSchema.parse(response)
+  const items = (response as { items?: unknown } | null | undefined)?.items
+  if (!Array.isArray(items)) throw new TypeError('Elasticsearch answered a bulk request without items')
   if (items.length !== request.operations.length) {
     throw new TypeError(
       `Elasticsearch answered ${items.length} items for ${request.operations.length} operations`,
@@ -148,9 +148,10 @@ function pair(request: BulkRequest, response: unknown): Outcome[] {
   return request.operations.map((operation, i) => outcomeOf(operation, items[i]))
 }
 
-/** Checked by hand as long as all is well: there is one for each document. */
+/** Checked by hand, as its list is, as long as all is well: there is one for each document. */
 function outcomeOf(operation: TargetedOperation, item: unknown): Outcome {
-  const [answer] = Object.values(item ?? {}) as [{ status?: unknown; error?: unknown }?]
+  const answers = item as Record<string, { status?: unknown; error?: unknown } | undefined> | null | undefined
+  const answer = answers?.[actionOf(operation)]
   if (typeof answer?.status !== 'number')
     throw new TypeError('Elasticsearch answered an item without a status')
   const { status } = answer

@@ -59,7 +59,7 @@ export class GroupMember {
   readonly #heartbeat: Heartbeat
   readonly #commands: RedisClient
   readonly #reader: RedisClient
-  readonly #inFlight: Record<Lane, Set<string>> = { main: new Set(), bulk: new Set() }
+  readonly #inFlight = new Set<Delivery>()
   readonly #read: Delivery[] = []
   #turn = 0
   /** When the main lane last had something, in ms of the monotonic clock. */
@@ -150,7 +150,7 @@ export class GroupMember {
 
   /** Says that this member no longer works on the entries, done or not. */
   release(delivery: Delivery): void {
-    for (const entry of delivery.entries) this.#inFlight[delivery.lane].delete(entry.id)
+    this.#inFlight.delete(delivery)
   }
 
   /** Leaves the group; what it still holds is free for others at once, and one of them is woken for it. */
@@ -166,8 +166,13 @@ export class GroupMember {
   }
 
   #take(delivery: Delivery): Delivery {
-    for (const entry of delivery.entries) this.#inFlight[delivery.lane].add(entry.id)
+    this.#inFlight.add(delivery)
     return delivery
+  }
+
+  #idsInFlight(lane: Lane): Set<string> {
+    const ofLane = [...this.#inFlight].filter((delivery) => delivery.lane === lane)
+    return new Set(ofLane.flatMap(({ entries }) => entries.map(({ id }) => id)))
   }
 
   async #readGroup(from: readonly Lane[], wait: boolean): Promise<Delivery[]> {
@@ -224,7 +229,7 @@ export class GroupMember {
     const key = partition.keys[lane]
     const view: ClaimView = {
       me: this.#heartbeat.member,
-      inFlight: this.#inFlight[lane],
+      inFlight: this.#idsInFlight(lane),
       alive,
       takeOverAfterMs,
     }

@@ -157,7 +157,7 @@ export class Attempts {
     this.#sending.add(activity)
     try {
       return await this.#writer.send(
-        operations.flatMap((operation) => targets.map((target) => ({ ...operation, target }))),
+        targeted(operations, targets),
         lane === 'main',
         () => ticket.ageMs() < ticketMaxAgeMs,
       )
@@ -187,6 +187,12 @@ export class Attempts {
     // Targets must be learned with the ticket or before it, never after: `reindex_model.py` shows why.
     return takeTicket(redis, batch.partition)
   }
+}
+
+function targeted(operations: readonly Operation[], targets: readonly string[]): TargetedOperation[] {
+  const all: TargetedOperation[] = []
+  for (const operation of operations) for (const target of targets) all.push({ ...operation, target })
+  return all
 }
 
 /** What remains for a copy: the deletes of rows fall away, those of former places, which placement has added, stay. */

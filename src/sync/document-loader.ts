@@ -40,18 +40,18 @@ export async function loadRows<E extends ObjectLiteral>(
 ): Promise<LoadedRows<E>> {
   const shape = shapeOf(definition as unknown as IndexDefinition)
   const result: LoadedRows<E> = { rows: new Map(), invalid: new Map() }
-  const wanted = new Map<RowKey, KeyValues>()
+  const wanted: [RowKey, KeyValues][] = []
   for (const key of new Set(keys)) {
     try {
-      wanted.set(key, valuesOfKey(shape.metadata, key, dataSource.driver))
+      wanted.push([key, valuesOfKey(shape.metadata, key, dataSource.driver)])
     } catch (error) {
       result.invalid.set(key, asError(error))
     }
   }
-  if (wanted.size === 0) return result
+  if (wanted.length === 0) return result
   const queryRunner = dataSource.createQueryRunner('master')
   try {
-    await loadHalving(queryRunner, shape, [...wanted], result)
+    await loadHalving(queryRunner, shape, wanted, result)
   } finally {
     await queryRunner.release()
   }
@@ -81,7 +81,7 @@ async function loadHalving(
   result: LoadedRows,
 ): Promise<void> {
   try {
-    for (const [key, entity] of await loadBatch(queryRunner, shape, wanted)) result.rows.set(key, entity)
+    await loadBatch(queryRunner, shape, wanted, result.rows)
   } catch (error) {
     if (!isFaultOfData(error)) throw error
     const [only] = wanted
@@ -104,21 +104,24 @@ export function isFaultOfData(error: unknown): boolean {
   return sqlStateOf(error)?.startsWith('22') === true
 }
 
+/** Adds to `rows` when all of them are loaded. */
 async function loadBatch(
   queryRunner: QueryRunner,
   shape: Shape,
   wanted: Wanted,
-): Promise<Map<RowKey, ObjectLiteral>> {
+  rows: Map<RowKey, ObjectLiteral>,
+): Promise<void> {
   const { driver } = queryRunner.connection
   const hydration = new Hydration(driver)
   const keys = wanted.map(([, values]) => values)
   for (const row of await readRows(queryRunner, shape, keys)) hydration.entity(shape, row)
   await loadBranches(queryRunner, hydration, shape)
   await afterLoad(queryRunner, hydration)
-  const rows = new Map<RowKey, ObjectLiteral>()
-  for (const { entity, key } of hydration.loaded(shape).values())
-    rows.set(keyOfValues(shape.metadata, key, driver), entity)
-  return rows
+  const loaded = Array.from(
+    hydration.loaded(shape).values(),
+    ({ entity, key }) => [keyOfValues(shape.metadata, key, driver), entity] as const,
+  )
+  for (const [key, entity] of loaded) rows.set(key, entity)
 }
 
 /** Loads the to-many relations of everything that the last query brought, and then theirs. */

@@ -56,7 +56,7 @@ export async function buildOperations(
   const whole = timer(withinMs)
   let made = 0
   try {
-    for (const id of new Set([...ids, ...rows.keys(), ...(documents?.keys() ?? [])])) {
+    for (const id of askedAndFound(ids, rows, documents)) {
       const problem = movable ? undefined : keyProblem(id)
       const failure = invalid.get(id)
       if (problem !== undefined || failure !== undefined) {
@@ -107,6 +107,16 @@ export async function buildOperations(
     whole.clear()
   }
   return built
+}
+
+/** A row may have another key than it was asked for, see {@link LoadedRows}. */
+function askedAndFound(
+  ids: readonly string[],
+  ...found: (ReadonlyMap<string, unknown> | undefined)[]
+): Set<string> {
+  const all = new Set(ids)
+  for (const rows of found) for (const id of rows?.keys() ?? []) all.add(id)
+  return all
 }
 
 /** Where the document goes, or why it cannot go there. */

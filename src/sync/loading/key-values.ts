@@ -18,6 +18,19 @@ const binaryTypes = new Set<unknown>([
   'raw',
 ])
 
+/** What the entity's value may be that has a text. Not made anew for each key. */
+type Reading = (text: string) => unknown
+
+const bytes: readonly Reading[] = [(text) => Buffer.from(text, 'hex')]
+const likely: readonly Reading[] = [
+  (text) => text,
+  Number,
+  BigInt,
+  (text) => new Date(text),
+  (text) => text === 'true',
+  ...bytes,
+]
+
 /**
  * The values by which the database finds the row of a key.
  *
@@ -35,11 +48,10 @@ export function valuesOfKey(metadata: Metadata, key: RowKey, driver: Driver): Ke
 
 /** The key of a row, from the primary key values that the driver returned. */
 export function keyOfValues(metadata: Metadata, values: KeyValues, driver: Driver): RowKey {
-  const texts = metadata.primaryColumns.map(
-    (column, index) => keyText(column, driver.prepareHydratedValue(values[index], column)) ?? '',
-  )
-  const [text = ''] = texts
-  return texts.length === 1 ? text : joinParts(texts)
+  const { primaryColumns } = metadata
+  const textOf = (column: Column, index: number): string =>
+    keyText(column, driver.prepareHydratedValue(values[index], column)) ?? ''
+  return primaryColumns.length === 1 ? textOf(primaryColumns[0]!, 0) : joinParts(primaryColumns.map(textOf))
 }
 
 /**
@@ -47,9 +59,10 @@ export function keyOfValues(metadata: Metadata, values: KeyValues, driver: Drive
  * entity's value is not known, so the likely ones are tried: right is one that would be loaded with the same text.
  */
 export function databaseValue(column: Column, text: string, driver: Driver): unknown {
-  for (const candidate of candidates(column, text)) {
+  const isBytes = !column.transformer && binaryTypes.has(column.type)
+  for (const valueOf of isBytes ? bytes : likely) {
     try {
-      const stored: unknown = driver.preparePersistentValue(candidate(), column)
+      const stored: unknown = driver.preparePersistentValue(valueOf(text), column)
       if (keyText(column, driver.prepareHydratedValue(stored, column)) === text) return stored
     } catch {
       // A transformer that cannot take this kind of value: the next kind may fit.
@@ -63,18 +76,4 @@ export function databaseValue(column: Column, text: string, driver: Driver): unk
           'value in the database, and that into the same text'
         : ''),
   )
-}
-
-function candidates(column: Column, text: string): (() => unknown)[] {
-  const asText = (): unknown => text
-  const asBytes = (): unknown => Buffer.from(text, 'hex')
-  if (!column.transformer && binaryTypes.has(column.type)) return [asBytes]
-  return [
-    asText,
-    () => Number(text),
-    () => BigInt(text),
-    () => new Date(text),
-    () => text === 'true',
-    asBytes,
-  ]
 }
