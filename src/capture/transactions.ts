@@ -11,12 +11,12 @@ const manyOpen = 100
  *
  * State: one {@link OpenTransaction} per query runner, in memory (never in `queryRunner.data`, which
  * `save(entity, { data })` replaces). It leaves the map before the first `await` of the hook that ends it, because
- * another transaction may begin on the same query runner at once.
+ * another transaction may begin on the same query runner at once. Not a WeakMap, which costs a save more than all other
+ * maps together: what ends without a hook is looked for.
  */
 export class Transactions {
   readonly #carrierOf: CarrierOf
-  readonly #known = new WeakMap<QueryRunner, OpenTransaction>()
-  readonly #open = new Set<QueryRunner>()
+  readonly #open = new Map<QueryRunner, OpenTransaction>()
 
   constructor(carrierOf: CarrierOf) {
     this.#carrierOf = carrierOf
@@ -24,12 +24,7 @@ export class Transactions {
 
   /** The transaction that is open on a query runner. */
   of(queryRunner: QueryRunner): OpenTransaction {
-    let transaction = this.#known.get(queryRunner)
-    if (transaction === undefined) {
-      transaction = new OpenTransaction(queryRunner, this.#carrierOf)
-      this.#known.set(queryRunner, transaction)
-    }
-    return transaction
+    return this.#open.get(queryRunner) ?? this.#begin(queryRunner)
   }
 
   /** Waits until no transaction is open, for at most so many ms; returns how many still are. */
@@ -47,9 +42,8 @@ export class Transactions {
       this.of(queryRunner).beginSavepoint()
       return
     }
-    this.#known.delete(queryRunner)
     if (this.#open.size > manyOpen) this.#forgetReleased()
-    this.#open.add(queryRunner)
+    this.#begin(queryRunner)
   }
 
   async beforeCommit(queryRunner: QueryRunner): Promise<void> {
@@ -58,25 +52,30 @@ export class Transactions {
   }
 
   async afterCommit(queryRunner: QueryRunner): Promise<void> {
-    if (queryRunner.isTransactionActive) this.#known.get(queryRunner)?.releaseSavepoint()
+    if (queryRunner.isTransactionActive) this.#open.get(queryRunner)?.releaseSavepoint()
     else await this.#ended(queryRunner)?.afterCommit()
   }
 
   async afterRollback(queryRunner: QueryRunner): Promise<void> {
-    if (queryRunner.isTransactionActive) this.#known.get(queryRunner)?.rollbackSavepoint()
+    if (queryRunner.isTransactionActive) this.#open.get(queryRunner)?.rollbackSavepoint()
     else await this.#ended(queryRunner)?.afterRollback()
   }
 
+  #begin(queryRunner: QueryRunner): OpenTransaction {
+    const transaction = new OpenTransaction(queryRunner, this.#carrierOf)
+    this.#open.set(queryRunner, transaction)
+    return transaction
+  }
+
   #ended(queryRunner: QueryRunner): OpenTransaction | undefined {
-    const transaction = this.#known.get(queryRunner)
+    const transaction = this.#open.get(queryRunner)
     this.#open.delete(queryRunner)
-    this.#known.delete(queryRunner)
     return transaction
   }
 
   /** A transaction whose connection was lost ends without a hook. */
   #forgetReleased(): void {
-    for (const queryRunner of this.#open) if (queryRunner.isReleased) this.#open.delete(queryRunner)
+    for (const queryRunner of this.#open.keys()) if (queryRunner.isReleased) this.#open.delete(queryRunner)
   }
 }
 

@@ -54,6 +54,8 @@ export class Statements {
   readonly #wrap: boolean
   readonly #unhook: () => void
   readonly #insertPlans = new Map<EntityMetadata, ReturningPlan>()
+  /** The last ones, of {@link #insertPlans}. */
+  readonly #plansBeside = new Map<ReturningPlan, { readonly asked: string; readonly plan: ReturningPlan }>()
 
   /** @param wrap - whether a statement outside a transaction gets one of its own, so that a crash loses nothing */
   constructor(
@@ -156,7 +158,7 @@ export class Statements {
       const done = addTo(builder, {
         returning: (list) => {
           asked = list
-          plan = planBeside(planned, list, (name) => builder.escape(name))
+          plan = this.#planBeside(planned, list, builder)
           return returningList(plan, list, (name) => builder.escape(name))
         },
         where: (where) => {
@@ -181,6 +183,15 @@ export class Statements {
     const set = kind === 'update' ? columnsSet(builder, metadata) : new Set<Column>()
     const plan = planReturning(kind, metadata, wanted, set, joinsOldRows(this.#dataSource))
     if (kind === 'insert') this.#insertPlans.set(metadata, plan)
+    return plan
+  }
+
+  /** What an INSERT is asked for anyway is the same each time, as a rule. */
+  #planBeside(planned: ReturningPlan, asked: string, builder: Builder): ReturningPlan {
+    const known = this.#plansBeside.get(planned)
+    if (known?.asked === asked) return known.plan
+    const plan = planBeside(planned, asked, (name) => builder.escape(name))
+    if (planned.kind === 'insert') this.#plansBeside.set(planned, { asked, plan })
     return plan
   }
 
