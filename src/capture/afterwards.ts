@@ -1,19 +1,23 @@
-/** Runs a piece of work, and resolves with it. */
-type Work = () => void
+import { setImmediate } from 'node:timers'
 
-let waiting: Work[] = []
+const waiting = new Set<() => void>()
 let isWatching = false
 
 /**
  * Does what nobody waits for as soon as the event loop has handled the events that are there: the next statement of whoever
- * goes on is under way by then. A process that exits before that does it while it exits, as far as it needs no answer.
+ * goes on is under way by then. A process or worker thread that exits before that does it while it exits, as far as it needs
+ * no answer; one that is killed, by a signal without a handler or by `terminate()`, does not.
  *
  * @returns resolves when it is done
  */
 export function afterwards(work: () => Promise<void>): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
-  waiting.push(() => resolve(work()))
-  if (waiting.length === 1) setImmediate(doNow)
+  const run = (): void => {
+    if (waiting.delete(run)) resolve(work())
+  }
+  waiting.add(run)
+  // One for each, so that it is done in the asynchronous context of its caller.
+  setImmediate(run)
   if (!isWatching) {
     // Never taken off: it does nothing as long as nothing waits.
     process.on('exit', doNow)
@@ -22,9 +26,7 @@ export function afterwards(work: () => Promise<void>): Promise<void> {
   return promise
 }
 
-/** Does at once what {@link afterwards} waits with. */
+/** Does at once, in their order, what {@link afterwards} waits with. */
 export function doNow(): void {
-  const all = waiting
-  waiting = []
-  for (const work of all) work()
+  for (const run of waiting) run()
 }

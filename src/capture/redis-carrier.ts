@@ -59,6 +59,8 @@ export class RedisCarrier implements Carrier {
     messages: readonly Message[],
   ): Promise<void> {
     const { streams, onUnavailable, logger } = this.#options
+    // After what was committed before it: the last payload of a row is the one that counts.
+    doNow()
     try {
       await streams.writerOf(definition).publish(messages, 'main')
     } catch (error) {
@@ -71,6 +73,8 @@ export class RedisCarrier implements Carrier {
 
   async queue(definition: StreamDefinition, messages: readonly Message[], lane: Lane): Promise<void> {
     const { streams } = this.#options
+    // As in `autocommitted`.
+    doNow()
     try {
       await streams.writerOf(definition).publish(messages, lane)
     } catch (error) {
@@ -106,15 +110,15 @@ export class RedisCarrier implements Carrier {
   }
 
   /**
-   * Sends what a committed transaction has changed. Nobody waits for the answer when it can be done without: the delay
-   * messages are in Redis, and go with this. See docs/decisions/0019-a-save-does-not-wait-for-its-publish.md.
+   * Sends what a committed transaction has changed, a moment later and without waiting for the answer when it can be done
+   * without: the delay messages are in Redis, and go with this. See docs/decisions/0019-a-save-does-not-wait-for-its-publish.md.
    */
   async publish(transaction: TransactionCapture): Promise<void> {
     const { rows } = transaction
     this.#unanswered += rows
     const mustWait = transaction.unannounced || this.#unanswered > mostUnanswered
-    const send = (): Promise<void> => this.#send(transaction)
-    const publishing = mustWait ? send() : afterwards(send)
+    const publishing = afterwards(() => this.#send(transaction))
+    if (mustWait) doNow()
     this.#publishing.add(publishing)
     const answered = publishing.then(() => {
       this.#publishing.delete(publishing)

@@ -11,8 +11,8 @@ import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
 const youngBytes = 4 * 1024 * 1024
 
 /**
- * The young generation has {@link youngBytes} and does not grow. Before the program is loaded, because that makes it grow to
- * its largest size.
+ * The young generation has {@link youngBytes} and does not grow, unless the user's flags for V8 say otherwise. Before the
+ * program is loaded, because that makes it grow to its largest size.
  */
 export function limitYoung(): void {
   // By what it is multiplied when enough of it is alive: once, then.

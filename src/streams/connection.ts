@@ -111,7 +111,7 @@ export class RedisConnections {
       keyPrefix: '',
       enableOfflineQueue: true,
       autoResendUnfulfilledCommands: true,
-      // A publish leaves in the tick of its save: the process may end after it.
+      // A publish leaves in the tick in which it is sent: that may be the last one of the process.
       enableAutoPipelining: false,
       stringNumbers: false,
       reconnectOnError: (error) => replyCode(error) === 'READONLY',
