@@ -8,7 +8,7 @@ export interface DrainResult {
   readonly partitions: number
   readonly rawBulkDocsPerSecond: number
   readonly docsPerSecond: number
-  /** Of raw bulk in the same run. */
+  /** Of raw bulk: the median of the rounds' ratios, because the machine may be twice as fast in one as in another. */
   readonly ratio: number
   /** The highest of the first process of each drain. */
   readonly consumerPeakMiB: number | undefined
@@ -55,15 +55,14 @@ export async function drain(
     }
     raws.push(await rawBulk(site.elasticsearch, index, `${space}-raw`, concurrency))
   }
-  const raw = median(raws)
   const found = [...rates].map(([number, ofNumber]) => {
-    const docsPerSecond = median(ofNumber)
-    return [number, { docsPerSecond: Math.round(docsPerSecond), ratio: round(docsPerSecond / raw) }] as const
+    const ratio = median(ofNumber.map((rate, i) => rate / raws[i]!))
+    return [number, { docsPerSecond: Math.round(median(ofNumber)), ratio: round(ratio) }] as const
   })
   return {
     rows,
     partitions,
-    rawBulkDocsPerSecond: Math.round(raw),
+    rawBulkDocsPerSecond: Math.round(median(raws)),
     ...found[0]![1],
     consumerPeakMiB: peak === undefined ? undefined : Math.round(peak),
     consumerMicrosPerDocument: micros.length === 0 ? undefined : round(median(micros)),
