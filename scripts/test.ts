@@ -4,12 +4,19 @@
  */
 import path from 'node:path'
 
-import { parseCLI, startVitest, type TestModule, type Vitest } from 'vitest/node'
+import { createVitest, parseCLI, type TestModule, type Vitest } from 'vitest/node'
 
 import { summarise, worthAnotherTry, type Outcome } from './test-summary.ts'
 
 const { filter, options } = parseCLI(['vitest', 'run', ...process.argv.slice(2)])
-const vitest = await startVitest(filter, { ...options, run: true, watch: false })
+process.env['NODE_ENV'] ??= 'test'
+// Not `startVitest`, which stops the servers when the first run ends.
+const vitest = await createVitest({ ...options, run: true, watch: false })
+await vitest.start(filter).catch((error: unknown) => {
+  // No test files; vitest has said so.
+  if (!(error instanceof Error && 'code' in error && error.code === 'VITEST_FILES_NOT_FOUND')) throw error
+  process.exitCode = 1
+})
 const first = vitest.state.getTestModules()
 // A second run forgets the errors of the first.
 const unhandled = vitest.state.getUnhandledErrors().length

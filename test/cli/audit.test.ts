@@ -46,6 +46,8 @@ describe('redstream audit', { timeout: slotTimeout }, () => {
       cwd: project.directory,
       env,
       reject: false,
+      // However long a graceful end takes.
+      forceKillAfterDelay: false,
     })
 
   const eventually = <T>(check: () => Promise<T>): Promise<T> =>

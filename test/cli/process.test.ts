@@ -14,7 +14,12 @@ const source = (file: string): string => JSON.stringify(path.join(root, 'src', f
 
 /** Runs the built command line in a project. */
 function redstream(project: Project, args: string[], env: Record<string, string> = {}) {
-  return execa(process.execPath, [program, ...args], { cwd: project.directory, env, reject: false })
+  return execa(process.execPath, [program, ...args], {
+    cwd: project.directory,
+    env,
+    reject: false,
+    forceKillAfterDelay: false,
+  })
 }
 
 /** Waits until a running process has written a text to stderr. */

@@ -45,6 +45,8 @@ describe('redstream verify, why and init --plan', () => {
       cwd: project.directory,
       env,
       reject: false,
+      // However long a graceful end takes.
+      forceKillAfterDelay: false,
     })
 
   test('differences, repair, and none', async () => {

@@ -23,7 +23,12 @@ const services: Services = {
 }
 
 const demo = (args: readonly string[], env: Record<string, string> = {}) =>
-  execa(process.execPath, [script, ...args], { reject: false, env, stdin: 'ignore' })
+  execa(process.execPath, [script, ...args], {
+    reject: false,
+    env,
+    stdin: 'ignore',
+    forceKillAfterDelay: false,
+  })
 
 /** Resolves with everything that was printed when it holds `pattern`. */
 function printed(run: ReturnType<typeof demo>, pattern: RegExp): Promise<string> {
