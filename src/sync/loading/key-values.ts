@@ -18,9 +18,10 @@ const binaryTypes = new Set<unknown>([
   'raw',
 ])
 
-/** What the entity's value may be that has a text. Not made anew for each key. */
+/** What the entity's value may be that has this text. */
 type Reading = (text: string) => unknown
 
+// Not made anew for each key: a batch has a thousand.
 const bytes: readonly Reading[] = [(text) => Buffer.from(text, 'hex')]
 const likely: readonly Reading[] = [
   (text) => text,
