@@ -41,10 +41,8 @@ const outcomes = modules
 process.stdout.write(`${summarise(outcomes, errorsOutside, listSkipped).join('\n')}\n`)
 
 async function runAgain(run: Vitest, files: readonly TestModule[]): Promise<void> {
-  const names = files.map(
-    (module) => `  ${module.project.name}: ${path.relative(process.cwd(), module.moduleId)}`,
-  )
-  process.stdout.write(`\nrunning again what has failed:\n${names.join('\n')}\n`)
+  const names = files.map((module) => `  ${nameOf(module)}\n`)
+  process.stdout.write(`\nrunning again what has failed:\n${names.join('')}`)
   await run.runTestSpecifications(files.map((module) => module.toTestSpecification()))
 }
 
@@ -53,7 +51,7 @@ function failedNames(all: readonly TestModule[]): string[] {
 }
 
 function outcomesOf(module: TestModule): Outcome[] {
-  const file = `${module.project.name}: ${path.relative(process.cwd(), module.moduleId)}`
+  const file = nameOf(module)
   const tests = [...module.children.allTests()].map((test): Outcome => {
     const result = test.result()
     const name = `${file} > ${test.fullName}`
@@ -63,4 +61,8 @@ function outcomesOf(module: TestModule): Outcome[] {
   })
   const hasFailedTest = tests.some((test) => test.state === 'failed')
   return module.state() === 'failed' && !hasFailedTest ? [...tests, { name: file, state: 'failed' }] : tests
+}
+
+function nameOf({ project, moduleId }: TestModule): string {
+  return `${project.name}: ${path.relative(process.cwd(), moduleId)}`
 }

@@ -59,10 +59,8 @@ export class RedisCarrier implements Carrier {
     messages: readonly Message[],
   ): Promise<void> {
     const { streams, onUnavailable, logger } = this.#options
-    // After what was committed before it: the last payload of a row is the one that counts.
-    doNow()
     try {
-      await streams.writerOf(definition).publish(messages, 'main')
+      await this.#publishNow(definition, messages, 'main')
     } catch (error) {
       const cause = streams.connections.describe(error)
       cause.message = `${rowsOf(definition, messages)}: written, but could not be queued for "${definition.name}": ${cause.message}; write inside a transaction to be safe, or call redstream.touch() for it`
@@ -72,13 +70,10 @@ export class RedisCarrier implements Carrier {
   }
 
   async queue(definition: StreamDefinition, messages: readonly Message[], lane: Lane): Promise<void> {
-    const { streams } = this.#options
-    // As in `autocommitted`.
-    doNow()
     try {
-      await streams.writerOf(definition).publish(messages, lane)
+      await this.#publishNow(definition, messages, lane)
     } catch (error) {
-      throw streams.connections.describe(error)
+      throw this.#options.streams.connections.describe(error)
     }
   }
 
@@ -125,6 +120,12 @@ export class RedisCarrier implements Carrier {
       this.#unanswered -= rows
     })
     if (mustWait) await answered
+  }
+
+  /** After what was committed before it: the last payload of a row is the one that counts. */
+  async #publishNow(definition: StreamDefinition, messages: readonly Message[], lane: Lane): Promise<void> {
+    doNow()
+    await this.#options.streams.writerOf(definition).publish(messages, lane)
   }
 
   /** Never rejects. */
