@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { SourceMap, type SourceMapPayload } from 'node:module'
+import { createRequire, SourceMap, type SourceMapPayload } from 'node:module'
 import path from 'node:path'
 
 import { createJiti, type Jiti, type TransformOptions as JitiTransform } from 'jiti'
@@ -7,6 +7,7 @@ import { transformSync, type TransformOptions } from 'oxc-transform'
 import { __decorate, __metadata, __param } from 'tslib'
 
 import { RedstreamError } from '../errors.ts'
+import { TransformCache } from './transform-cache.ts'
 
 /**
  * Makes a loader for the user's configuration and everything that it imports, TypeScript or not, without a build step.
@@ -21,15 +22,16 @@ import { RedstreamError } from '../errors.ts'
  * @param modules - modules that are given instead of loaded, by name
  */
 export function createLoader(file: string, modules: Record<string, unknown>): Jiti {
+  const cache = new TransformCache(file)
   return createJiti(file, {
-    // The cache is shared with other programs that load the same file by jiti, without our transform.
+    // jiti's cache is shared with other programs that load the same file by jiti, without our transform.
     fsCache: false,
     // jiti would wrap every module in a proxy that remembers the first value of each export, and so
     // the `undefined` of an import cycle (https://github.com/unjs/jiti/issues/457).
     interopDefault: false,
     tsconfigPaths: true,
     virtualModules: { ...decoratorHelpers, ...modules },
-    transform: (given) => ({ code: transform(given) }),
+    transform: (given) => ({ code: transformed(given, cache) }),
   })
 }
 
@@ -42,10 +44,30 @@ const decoratorHelpers = Object.fromEntries(
 
 const linker = createJiti(import.meta.url, { fsCache: false })
 
-function transform(given: JitiTransform): string {
+/** To be raised with every change of what {@link transform} makes. */
+const revision = 1
+
+const makers = ['jiti', 'oxc-transform'].map((name) => {
+  const { version } = createRequire(import.meta.url)(`${name}/package.json`) as { version: string }
+  return `${name} ${version}`
+})
+
+function transformed(given: JitiTransform, cache: TransformCache): string {
   const filename = given.filename ?? 'source.js'
   // An ES module that a CommonJS one requires has to be linked synchronously too.
   const asEsModule = given.async === true && isEsModule(filename)
+  // Whether a CommonJS module is imported or required makes no difference, so it must not replace what is kept either.
+  const input = JSON.stringify([revision, makers, { ...given, async: asEsModule }])
+  const make = (): string => transform(given, filename, asEsModule)
+  return cache.get(`${filename} ${asEsModule}`, input, make, isWhole)
+}
+
+/** Not what jiti makes of a failure: that may have been the machine's, as when the stack was too small. */
+function isWhole(code: string): boolean {
+  return !code.startsWith('exports.__JITI_ERROR__')
+}
+
+function transform(given: JitiTransform, filename: string, asEsModule: boolean): string {
   const { code, map } = stripTypes(filename, given.source, given.ts === true)
   return linker.transform({
     ...given,

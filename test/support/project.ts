@@ -18,6 +18,8 @@ export interface Project {
 export function createProject(files: Readonly<Record<string, string>>): Project {
   mkdirSync(path.join(root, '.cache'), { recursive: true })
   const directory = mkdtempSync(path.join(root, '.cache', 'project-'))
+  // What is compiled of it is kept there, and goes with it.
+  mkdirSync(path.join(directory, 'node_modules'))
   for (const [name, content] of Object.entries({ 'package.json': '{}', ...files })) {
     const file = path.join(directory, name)
     mkdirSync(path.dirname(file), { recursive: true })
