@@ -69,6 +69,8 @@ export async function startElasticsearch(options: ElasticsearchOptions = {}): Pr
       if (cluster !== instance.cluster) throw new Error('another Elasticsearch answered')
     },
     portTaken: /BindHttpException|BindTransportException|Address already in use/,
+    // A JVM that was killed has left the file by which it is spoken to, and another user owns it.
+    pidTaken: /\.java_pid\d+ is not secure/,
     stopSignal: 'SIGTERM',
     readyWithinMs: 180_000,
   })

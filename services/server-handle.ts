@@ -38,12 +38,14 @@ export interface ServerDefinition {
   readonly probe: (url: string, pid: number) => Promise<void>
   /** What its log says when its port is taken. */
   readonly portTaken: RegExp
+  /** What its log says when it cannot have the process id that it was given; the next one will do. */
+  readonly pidTaken?: RegExp
   /** The signal on which it writes its data and goes. */
   readonly stopSignal: NodeJS.Signals
   readonly readyWithinMs: number
 }
 
-const PORT_ATTEMPTS = 5
+const ATTEMPTS = 5
 
 /** Starts a server on a free port and waits until it answers; on failure its folder is removed. */
 export async function startServer(definition: ServerDefinition): Promise<ServerHandle> {
@@ -79,7 +81,7 @@ async function startOnFreePort(definition: ServerDefinition): Promise<number> {
       return port
     } catch (error) {
       // Somebody took the port between the look and the start.
-      if (!(error instanceof PortTakenError) || attempt === PORT_ATTEMPTS) throw error
+      if (!(error instanceof PortTakenError) || attempt === ATTEMPTS) throw error
     }
   }
 }
@@ -90,6 +92,7 @@ async function startAndWait(
   definition: ServerDefinition,
   port: number,
   command: ServerCommand,
+  attempt = 1,
 ): Promise<void> {
   const { guard, name, errorCode, probe, readyWithinMs } = definition
   const url = definition.url(port)
@@ -109,6 +112,8 @@ async function startAndWait(
         const message = `${name} cannot start: port ${port} is taken by another program. Find it with "lsof -i :${port}", end it and try again.`
         throw new PortTakenError(errorCode, message)
       }
+      if (attempt < ATTEMPTS && definition.pidTaken?.test(log))
+        return startAndWait(definition, port, command, attempt + 1)
       const { code, signal } = guard.serverExit
       const how = signal === null ? `with exit code ${code}` : `by ${signal}`
       throw new RedstreamError(errorCode, `${name} ended ${how} while starting. ${lastLines(log)}`)
